@@ -7,16 +7,20 @@ import os
 import signal
 import sys
 import threading
-from concurrent.futures import Future
-from contextlib import contextmanager
+from concurrent.futures import Executor, Future
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from functools import partial
+from importlib import import_module
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Coroutine, Iterator
     from types import FrameType
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 DRAIN_SECONDS = {signal.SIGINT: 25.0, signal.SIGTERM: 5.0, signal.SIGHUP: 5.0}
 """How long a run waits for downloads in progress; then submits in progress get another ten seconds
@@ -28,24 +32,127 @@ TERMINATION_SECONDS = 13.0
 a SIGKILL may follow. Optional work at the end of a run gets what is left."""
 
 
+class Threads(Executor):
+    """Up to `count` threads for the loop's `run_in_executor`, with one wake-up for many results.
+
+    The standard pool wakes the loop once for each piece of work, and pays for a lock and a
+    condition each time: a third of what a small download costs. `submit` is called in a loop, and
+    its future is one of asyncio's, so it must be awaited there. The threads are daemons: they do
+    not keep the process from ending.
+    """
+
+    def __init__(self, count: int, name: str) -> None:
+        self._count = count
+        self._name = name
+        self._queue: SimpleQueue[_Work | None] = SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        self._lock = threading.Lock()
+        self._ended: dict[asyncio.AbstractEventLoop, list[_Ended]] = {}
+
+    def submit(  # type: ignore[override]
+        self, work: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs
+    ) -> asyncio.Future[T]:
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[T] = loop.create_future()
+        self._queue.put((loop, future, partial(work, *args, **kwargs)))
+        if len(self._threads) < self._count:
+            self._start_thread()
+        return future
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:  # noqa: ARG002 - as Executor has it
+        """End the threads after the work that they have, and `wait` for it."""
+        for _ in self._threads:
+            self._queue.put(None)
+        for thread in self._threads if wait else ():
+            thread.join()
+
+    def _start_thread(self) -> None:
+        with self._lock:
+            number = len(self._threads)
+            if number < self._count:
+                name = f"{self._name}_{number}"
+                thread = threading.Thread(target=self._serve, name=name, daemon=True)
+                thread.start()
+                self._threads.append(thread)
+
+    def _serve(self) -> None:
+        while (item := self._queue.get()) is not None:
+            loop, future, work = item
+            try:
+                value, error = work(), None
+            except BaseException as exc:  # noqa: BLE001 - raised again in the awaiting task
+                value, error = None, exc
+            self._report(loop, (future, value, error))
+            # A thread that waits for work must not keep the results of the last one.
+            del item, loop, future, work, value, error
+
+    def _report(self, loop: asyncio.AbstractEventLoop, ended: _Ended) -> None:
+        with self._lock:
+            batch = self._ended.get(loop)
+            if batch is not None:
+                # The loop has been woken, and has not looked yet.
+                batch.append(ended)
+                return
+            self._ended[loop] = [ended]
+        try:
+            loop.call_soon_threadsafe(self._resolve, loop)
+        except RuntimeError:  # the loop is closed: nobody waits any more
+            self._ended.pop(loop, None)
+
+    def _resolve(self, loop: asyncio.AbstractEventLoop) -> None:
+        with self._lock:
+            batch = self._ended.pop(loop)
+        for future, value, error in batch:
+            if future.cancelled():
+                continue
+            if error is None:
+                future.set_result(value)
+            elif isinstance(error, StopIteration):
+                # No future takes it, since it would end the coroutine that awaits.
+                future.set_exception(RuntimeError("the work raised StopIteration"))
+            else:
+                future.set_exception(error)
+
+
+_Work: TypeAlias = "tuple[asyncio.AbstractEventLoop, asyncio.Future[Any], Callable[[], Any]]"
+_Ended: TypeAlias = "tuple[asyncio.Future[Any], Any, BaseException | None]"
+
+_SHARED = Threads(min(32, (os.cpu_count() or 1) + 4), "work")
+
+
 async def in_thread(work: Callable[[], T]) -> T:
     """Run `work` in a thread; return only when it has ended, even after a cancellation.
 
     A thread cannot be cancelled. If its caller left at once, the thread would go on writing and
     renaming files that the next attempt works on too.
     """
-    future = asyncio.get_running_loop().run_in_executor(None, work)
-    cancelled: asyncio.CancelledError | None = None
+    future = asyncio.get_running_loop().run_in_executor(_SHARED, work)
+    try:
+        return await asyncio.shield(future)
+    except asyncio.CancelledError as exc:
+        cancelled = exc
     while not future.done():
-        try:
+        with suppress(asyncio.CancelledError):
             await asyncio.wait({future})
-        except asyncio.CancelledError as exc:
-            cancelled = exc
-    if cancelled is None:
-        return future.result()
     # Retrieved, so that asyncio does not log it as never retrieved.
     future.exception()
     raise cancelled
+
+
+def run_loop(main: Coroutine[Any, Any, T]) -> T:
+    """As `asyncio.run`; on uvloop where the extra `fast` is installed."""
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        return runner.run(main)
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """None: asyncio's own."""
+    try:
+        uvloop = import_module("uvloop")
+    except ImportError:
+        return None
+    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    return factory
 
 
 async def in_daemon_thread(work: Callable[[], T], name: str) -> T:

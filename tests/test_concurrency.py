@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections.abc import Callable
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from batchgen import concurrency
-from batchgen.concurrency import TERMINATION_SIGNALS, in_thread
+from batchgen.concurrency import TERMINATION_SIGNALS, Threads, in_thread, run_loop
 from batchgen.engine.shielded_tasks import LAST_ANSWERS
 
 
@@ -47,6 +50,58 @@ async def test_a_cancellation_waits_for_the_thread() -> None:
     with pytest.raises(asyncio.CancelledError):
         await task
     assert ended == ["ended"]
+
+
+async def test_results_that_end_together_wake_the_loop_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    loop, calls, gate = asyncio.get_running_loop(), list[object](), threading.Event()
+    wake = loop.call_soon_threadsafe
+
+    def counted(*call: Any) -> asyncio.Handle:
+        calls.append(call)
+        return wake(*call)
+
+    monkeypatch.setattr(loop, "call_soon_threadsafe", counted)
+    with Threads(1, "test") as threads:
+        futures = [loop.run_in_executor(threads, pow, 2, number) for number in range(20)]
+        last = loop.run_in_executor(threads, gate.set)
+        gate.wait()  # the loop itself sleeps meanwhile, so all but the last have ended
+        assert await asyncio.gather(*futures) == [2**number for number in range(20)]
+        await last
+    assert len(calls) <= 2
+
+
+async def test_the_end_of_the_threads_waits_for_their_work() -> None:
+    ended = list[str]()
+    with Threads(2, "test") as threads:
+        asyncio.get_running_loop().run_in_executor(threads, ended.append, "ended")
+    assert ended == ["ended"]
+
+
+async def test_work_may_raise_what_no_future_takes() -> None:
+    with pytest.raises(RuntimeError, match="StopIteration"):
+        await in_thread(lambda: next(iter(())))
+
+
+def test_each_loop_gets_the_results_of_its_own_work() -> None:
+    for number in range(3):
+        assert asyncio.run(in_thread(lambda number=number: number)) == number  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_a_run_uses_uvloop_where_it_is_installed(
+    monkeypatch: pytest.MonkeyPatch, *, installed: bool
+) -> None:
+    class Quick(asyncio.SelectorEventLoop):
+        pass
+
+    async def kind() -> type:
+        return type(asyncio.get_running_loop())
+
+    uvloop = SimpleNamespace(new_event_loop=Quick) if installed else None
+    monkeypatch.setitem(sys.modules, "uvloop", uvloop)
+    assert (run_loop(kind()) is Quick) is installed
 
 
 def test_after_a_sigterm_the_process_ends_within_fifteen_seconds() -> None:

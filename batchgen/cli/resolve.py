@@ -16,7 +16,7 @@ from batchgen.errors import ExitCode, UsageError
 from batchgen.jobs import JobState
 from batchgen.runs.decision_log import Decision, Verb
 from batchgen.state.conditions import UNDECIDED
-from batchgen.state.manual_actions import has_open_request
+from batchgen.state.manual_actions import has_open_request, is_uploading
 from batchgen.state.queries import (
     Selection,
     attempts_of,
@@ -201,7 +201,7 @@ def _only(db: Connection, jobs: dict[int, str], selection: Selection) -> dict[in
 
 def _jobs_named(run: OpenRun, name: str, states: tuple[JobState, ...]) -> list[tuple[int, str]]:
     db = run.db
-    found = [(seq, job_id) for seq, job_id, _ in select_jobs(db, Selection((name,)), states)]
+    found = _unknown(db, Selection((name,)), states)
     # A lost request, one set aside and a result that was never downloaded need the exact id: a glob
     # must not give up what is paid and may still be downloaded.
     paid = select_jobs(db, Selection((name,)), (JobState.LOST, JobState.FETCHING))
@@ -221,7 +221,7 @@ def _jobs_named(run: OpenRun, name: str, states: tuple[JobState, ...]) -> list[t
     known = [state for state in JobState if select_jobs(db, Selection((name,)), (state,))]
     if known and name != EVERY_JOB:
         raise UsageError(f"{name} is {known[0].value}, not unknown: there is nothing to resolve")
-    unknown = [job_id for _, job_id, _ in select_jobs(db, Selection(), states)]
+    unknown = [job_id for _, job_id in _unknown(db, Selection(), states)]
     shows = f"{command_line('status', run.manifest.path)} lists the unknown ones"
     raise UsageError(
         "no job is unknown: there is nothing to resolve"
@@ -229,6 +229,14 @@ def _jobs_named(run: OpenRun, name: str, states: tuple[JobState, ...]) -> list[t
         else f"no unknown job is called '{name}'",
         next_step=did_you_mean(name, unknown) or shows,
     )
+
+
+def _unknown(
+    db: Connection, selection: Selection, states: tuple[JobState, ...]
+) -> list[tuple[int, str]]:
+    """A submit of a dead runner that was still being uploaded is not unknown: nothing was sent."""
+    found = select_jobs(db, selection, states)
+    return [(seq, job_id) for seq, job_id, _ in found if not is_uploading(db, seq)]
 
 
 def _cost_again(db: Connection, jobs: Iterable[int]) -> str:

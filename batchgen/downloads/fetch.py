@@ -89,7 +89,7 @@ class Downloader:
             return checked
         part = Part(target, self._fsync, self._decode_in_process)
         try:
-            resume = await in_thread(part.prepare)
+            resume = None if target.is_new else await in_thread(part.leftover)
             outcome = await self._attempt(checked, part, resume)
             if isinstance(outcome, StartOver):
                 outcome = await self._attempt(checked, part, None)
@@ -112,7 +112,6 @@ class Downloader:
         if len(content) > self._settings.max_bytes:
             return TooLarge(len(content))
         part = Part(target, self._fsync, self._decode_in_process)
-        await in_thread(part.prepare)
         body = Body(0, len(content), None)
         outcome = await in_thread(partial(part.store_whole, content, body))
         return await self._durable(outcome, part, target)

@@ -79,10 +79,9 @@ class Part:
     def is_open(self) -> bool:
         return self._file is not None
 
-    def prepare(self) -> Resume | None:
-        """Make the folders; return where to continue an earlier attempt."""
+    def leftover(self) -> Resume | None:
+        """Return where to continue an earlier attempt."""
         with disk_errors(self.path):
-            make_folders(self._target, self._fsync)
             try:
                 with open_to_read(self._sidecar) as file:
                     text = file.read(SIDECAR_BYTES)
@@ -92,8 +91,9 @@ class Part:
         return plan_resume(parse_sidecar(text.decode(errors="replace")), size)
 
     def open(self, body: Body) -> None:
-        """Open the `.part` for writing at `body.offset`."""
+        """Make the folders, and open the `.part` for writing at `body.offset`."""
         with disk_errors(self.path):
+            make_folders(self._target, self._fsync)
             if body.offset:
                 self._file = open_to_write(self.path, keep=True)
                 self._file.truncate(body.offset)
@@ -153,7 +153,8 @@ class Part:
                 self.discard()
                 return Corrupt(str(exc))
             trouble = self._embed(media)
-            size, digest = _measured(self._file)
+            whole = content if self._target.provenance is None else None
+            size, digest = _measured(whole or self._file)
             self._sync(self._file)
             self.close()
         name = f"{self._target.name}{media.extension}"
@@ -220,8 +221,8 @@ class Part:
             self._sidecar.unlink(missing_ok=True)
 
 
-def _measured(file: BufferedRandom) -> tuple[int, str]:
-    """Return the size and the SHA-256 in hex of what is on the disk."""
+def _measured(file: BufferedRandom | BytesIO) -> tuple[int, str]:
+    """Return the size and the SHA-256 in hex."""
     size = file.seek(0, os.SEEK_END)
     file.seek(0)
     return size, hashlib.file_digest(file, "sha256").hexdigest()

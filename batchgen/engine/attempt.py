@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from batchgen.engine.ports import RecoveryEntry
 from batchgen.input_files import files_in
 from batchgen.jobs import JobState
+from batchgen.runcomfy.upload import goes_in_chunks
 from batchgen.state.records import LiveRequest
 
 if TYPE_CHECKING:
@@ -46,6 +47,11 @@ class Attempt:
     @property
     def model(self) -> str:
         return self.job.model
+
+    @property
+    def is_large(self) -> bool:
+        """What is sent takes a while to go out; not to be asked once it was taken."""
+        return goes_in_chunks(self.sendable.body if self.sendable else self.body)
 
     def __post_init__(self) -> None:
         assert self.sendable or not files_in(self.body), "a file without a URL is never sent"

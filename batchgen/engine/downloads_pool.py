@@ -47,6 +47,9 @@ if TYPE_CHECKING:
 
 NOT_WRITABLE_IN_A_ROW = 3
 
+MOST_AT_HAND = 128
+"""Jobs whose files are not read from the state again; few, since a body may be large."""
+
 
 @dataclass(slots=True)
 class _History:
@@ -80,6 +83,7 @@ class DownloadPool:
         self._control = control
         self._on_done = on_done
         self._queue: asyncio.Queue[int] = asyncio.Queue()
+        self._at_hand: dict[int, FetchJob] = {}
         self._histories: dict[int, _History] = {}
         self._hosts: dict[str, FileHost] = {}
         self._timers: dict[str, asyncio.TimerHandle] = {}
@@ -102,6 +106,11 @@ class DownloadPool:
         self._active.add(seq)
         self._queue.put_nowait(seq)
 
+    def keep_at_hand(self, job: FetchJob) -> None:
+        """`add` comes next, for a job that was read from the state a moment ago."""
+        if len(self._at_hand) < MOST_AT_HAND:
+            self._at_hand[job.seq] = job
+
     async def work(self) -> None:
         """One place of the pool. Ends when a stop is requested, after its current download."""
         while not self._control.drain.requested:
@@ -114,7 +123,7 @@ class DownloadPool:
                 self._schedule_try(host)
 
     async def _fetch_job(self, seq: int) -> None:
-        job = await self._ports.store.files_to_fetch(seq)
+        job = self._at_hand.pop(seq, None) or await self._ports.store.files_to_fetch(seq)
         if job is None:
             self._done(seq, ())
             return
@@ -223,14 +232,15 @@ class DownloadPool:
     async def _fetch(self, job: FetchJob, file: FileRow) -> FetchOutcome:
         provenance = Provenance.of(job.id, job.model, job.body)
         if not file.url.startswith("data:"):
-            return await self._ports.files.fetch(file.url, file.name, provenance)
+            return await self._ports.files.fetch(file.url, file.name, provenance, is_new=job.is_new)
         # Of a file that came inside an answer the state has only the hash.
         assert job.request_id is not None, "what is reused is not downloaded"
         answer = await self._ports.api.result(job.request_id)
         if not isinstance(answer, Succeeded) or len(answer.urls) < file.position:
             return Interrupted("the vendor does not repeat the answer that contained it")
         url = answer.urls[file.position - 1]
-        return await self._ports.files.fetch(answer.data.get(url, url), file.name, provenance)
+        content = answer.data.get(url, url)
+        return await self._ports.files.fetch(content, file.name, provenance, is_new=job.is_new)
 
     async def _wait_or_renew(
         self, job: FetchJob, file: FileRow, host: FileHost

@@ -11,7 +11,6 @@ from batchgen.downloads.outcomes import Interrupted
 from batchgen.runcomfy.outcomes import Succeeded
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Awaitable, Callable
 
     from batchgen.downloads.allowed_hosts import HostNotAllowed
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
         StatusOutcome,
         SubmitOutcome,
     )
+    from batchgen.runcomfy.upload import BeforeLast
 
 PICTURES = (".png", ".jpg", ".jpeg", ".webp", ".gif")
 VIDEOS = (".mp4", ".mov", ".webm", ".mkv")
@@ -46,8 +46,8 @@ class SiftedApi:
     api: Api
     peek: Peek
 
-    async def submit(self, model: str, body: str, sent: asyncio.Event) -> SubmitOutcome:
-        return await self.api.submit(model, body, sent)
+    async def submit(self, model: str, body: str, before_last: BeforeLast) -> SubmitOutcome:
+        return await self.api.submit(model, body, before_last)
 
     async def status(self, request_id: str) -> StatusOutcome:
         return await self.api.status(request_id)

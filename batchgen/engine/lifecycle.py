@@ -37,7 +37,14 @@ from batchgen.engine.handover import Handover
 from batchgen.engine.input_resolver import InputResolver, NotNow, Readiness, Ready
 from batchgen.engine.limits import claim_sending
 from batchgen.engine.paced_api import poll
-from batchgen.engine.posts import CUT_OFF, NOT_POSTED, is_uploaded, outcome_of, wait_for_late_answer
+from batchgen.engine.posts import (
+    CUT_OFF,
+    NOT_POSTED,
+    LastChunk,
+    is_uploaded,
+    outcome_of,
+    wait_for_late_answer,
+)
 from batchgen.engine.retry_timers import RetryTimers
 from batchgen.engine.shielded_tasks import LAST_ANSWERS, ShieldedTasks
 from batchgen.engine.unanswered import UnansweredPlaces
@@ -51,6 +58,7 @@ from batchgen.runcomfy.outcomes import (
     Scope,
     Unclear,
 )
+from batchgen.runcomfy.upload import at_once
 from batchgen.state.records import LiveRequest
 
 if TYPE_CHECKING:
@@ -161,7 +169,10 @@ class Lifecycle:
     async def _exchange(self, attempt: Attempt) -> LiveRequest | Handover:
         job, queue = attempt.job, attempt.queue
         changed_body = None if attempt.body == job.body else attempt.body
-        number = await self._store.begin_attempt(job, attempt.price, changed_body)
+        is_large = attempt.is_large
+        number = await self._store.begin_attempt(
+            job, attempt.price, changed_body, uploading=is_large
+        )
         queue.in_hand.discard(job.seq)
         if number is None:
             self._budget.release(job.seq)
@@ -171,11 +182,15 @@ class Lifecycle:
         await self._keep_distance(attempt.permit)
         if self._exchanges.closing or not self._control.submitting:
             return await self._turn_back(attempt, NOT_POSTED)
-        attempt.sent, attempt.sent_at = next(self._sent), asyncio.get_running_loop().time()
-        sent, submit = asyncio.Event(), self._ports.api.submit
-        post = self._exchanges.start(submit(job.model, attempt.take_text(), sent), f"POST {job.id}")
-        if attempt.sendable and not await is_uploaded(post, sent, self._control.drain):
+        attempt.sent = next(self._sent)
+        submit, handover = self._ports.api.submit, LastChunk(self._store, job.seq, number)
+        before_last = handover.release if is_large else at_once
+        post = self._exchanges.start(
+            submit(job.model, attempt.take_text(), before_last), f"POST {job.id}"
+        )
+        if is_large and not await is_uploaded(post, handover.released, self._control.drain):
             return await self._turn_back(attempt, CUT_OFF)
+        attempt.sent_at = asyncio.get_running_loop().time()
         await asyncio.wait({post}, timeout=self._policy.submit_deadline)
         if not post.done():
             await self._hold_unanswered(attempt, post)
@@ -344,9 +359,11 @@ class Lifecycle:
     async def _deliver(self, followed: FollowedRequest, delivery: Deliver) -> Handover:
         request, unknown_state = followed.request, delivery.unknown_state
         self._unknown_states.report(followed, unknown_state, "and names files: it is done")
-        if not await self._store.delivered(request, delivery.urls, delivery.cost, delivery.raw):
+        job = await self._store.delivered(request, delivery.urls, delivery.cost, delivery.raw)
+        if job is None:
             self._budget.hold(request.seq)
             return Handover.OVER
+        self._context.downloads.keep_at_hand(job)
         self._budget.settle(request.seq, delivery.cost)
         if followed.sent_now:
             followed.teach(self._context.expectations)

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
         StatusOutcome,
         SubmitOutcome,
     )
+    from batchgen.runcomfy.upload import BeforeLast
 
 Outcome = TypeVar("Outcome")
 
@@ -75,8 +76,8 @@ class PacedApi:
         """So many requests are polled at once."""
         self._pacer.spread(polls)
 
-    async def submit(self, model: str, body: str, sent: asyncio.Event) -> SubmitOutcome:
-        return await self._api.submit(model, body, sent)
+    async def submit(self, model: str, body: str, before_last: BeforeLast) -> SubmitOutcome:
+        return await self._api.submit(model, body, before_last)
 
     async def cancel(self, request_id: str) -> CancelOutcome:
         return await self._api.cancel(request_id)

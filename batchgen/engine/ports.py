@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 from batchgen.models.catalog import bundled
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable, Mapping, Sequence
     from random import Random
 
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
         StatusOutcome,
         SubmitOutcome,
     )
+    from batchgen.runcomfy.upload import BeforeLast
     from batchgen.state.records import JobRow
     from batchgen.state.reuse import Source
     from batchgen.state.store import Store
@@ -34,11 +34,12 @@ if TYPE_CHECKING:
 class Api(Protocol):
     """The vendor. No method raises for what the network or the vendor does."""
 
-    async def submit(self, model: str, body: str, sent: asyncio.Event) -> SubmitOutcome:
-        """`sent` is set just before the vendor can have the whole body.
+    async def submit(self, model: str, body: str, before_last: BeforeLast) -> SubmitOutcome:
+        """`before_last` is awaited just before the vendor can have the whole body.
 
-        A large body may take long to upload. Until `sent` is set nothing can be charged, and the
-        task may be cancelled; an upload that makes no progress ends by itself.
+        A large body may take long to upload. Until `before_last` has returned nothing can be
+        charged, and the task may be cancelled; if it raises, the rest of the body is never sent. An
+        upload that makes no progress ends by itself.
         """
         ...
 
@@ -52,10 +53,13 @@ class Api(Protocol):
 class Files(Protocol):
     """Result files: from a URL to a verified file. Raises the tree's errors for a bad disk.
 
-    `provenance` is for the file's own metadata, if the manifest asks for that.
+    `provenance` is for the file's own metadata, if the manifest asks for that. `is_new`: no earlier
+    download can have left a part of the file.
     """
 
-    async def fetch(self, url: str, name: str, provenance: Provenance) -> FetchOutcome: ...
+    async def fetch(
+        self, url: str, name: str, provenance: Provenance, *, is_new: bool
+    ) -> FetchOutcome: ...
 
     async def adopt(
         self, folder: str, expected: VerifiedFile, name: str
@@ -112,9 +116,13 @@ class InputsBroken:
 
 @dataclass(frozen=True, slots=True)
 class InputsUnclear:
-    """A file could not be probed just now: our network's trouble, or its server's."""
+    """A file could not be had just now: our network's or disk's trouble, or its server's.
+
+    `next_step` is what to do if it lasts; empty: what helps against a silent network.
+    """
 
     reason: str
+    next_step: str = ""
 
 
 InputVerdict: TypeAlias = InputsSound | InputsBroken | InputsUnclear

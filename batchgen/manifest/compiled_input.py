@@ -18,6 +18,7 @@ from batchgen.manifest.templates.problems import TemplateProblem
 from batchgen.manifest.templates.syntax import JOBS
 from batchgen.manifest.templates.texts import CompiledText, Render, Variables, compile_text
 from batchgen.models.fields import SHORT_KEY, SIZE_KEY
+from batchgen.models.file_rules import file_keys_of
 from batchgen.models.messages import InputProblem
 
 if TYPE_CHECKING:
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from batchgen.manifest.parsing.nodes import Path
     from batchgen.manifest.scope import SweepHead
     from batchgen.models.catalog import Model
+    from batchgen.models.file_rules import FileKey
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,7 +38,7 @@ class CompiledInput:
 
     `from_defaults` are the keys that the item does not have itself. `never_blank` are the keys of
     required texts that are templates. Of the free texts, such as a prompt, `written_texts` are
-    literal and `filled_texts` are templates.
+    literal and `filled_texts` are templates. `file_keys` take files.
     """
 
     model: Model
@@ -46,6 +48,7 @@ class CompiledInput:
     never_blank: tuple[str, ...]
     written_texts: tuple[tuple[str, str], ...]
     filled_texts: tuple[tuple[str, CompiledText], ...]
+    file_keys: tuple[FileKey, ...]
 
 
 def compile_input(
@@ -79,7 +82,8 @@ def compile_input(
         if (key,) not in tree.texts and isinstance(text := whole.get(key), str)
     )
     never_blank = tuple(_never_blank(model, tree))
-    return CompiledInput(model, tree, needs, from_defaults, never_blank, written, filled)
+    keys = file_keys_of(model)
+    return CompiledInput(model, tree, needs, from_defaults, never_blank, written, filled, keys)
 
 
 def merged(

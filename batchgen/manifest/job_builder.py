@@ -7,6 +7,7 @@ import re
 from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 
+from batchgen.input_files import HOST
 from batchgen.jobs import (
     NO_AXES,
     Job,
@@ -32,6 +33,7 @@ from batchgen.manifest.stray_templates import foreign_syntax, may_be_odd, odd_te
 from batchgen.manifest.sweeps import cell_suffix
 from batchgen.manifest.templates.problems import TemplateProblem
 from batchgen.manifest.templates.typed import coerce
+from batchgen.models.file_rules import has_only_urls
 from batchgen.models.inputs import CheckedInput, check_input
 from batchgen.models.messages import InputProblem
 
@@ -91,6 +93,7 @@ class JobBuilder:
         self._may_need_suffix = item.is_sweep and item.literal_id is None
         self._rows_at = reporter.path if item.rows is None else item.rows.path
         self._file = str(self._rows_at)
+        self._line = item.node.place.line
         self._sweep_name = item.sweep_name
         self._is_repeated = item.is_repeated
         self._draws = manifest.prompts is not None
@@ -126,7 +129,7 @@ class JobBuilder:
         """Pass on the id and needs of an invalid job: others may have its id, or need it."""
         job_id = self._id_of(cell)
         if job_id is not None:
-            file, line = self._origin(cell)
+            file, line = cell.file or self._file, self._line_of(cell)
             self._refuse(RejectedJob(job_id, file, line, self._needs_of(cell)))
 
     def _needs_of(self, cell: Cell) -> tuple[str, ...]:
@@ -136,11 +139,9 @@ class JobBuilder:
             return ()
         return tuple(dict.fromkeys(needs.values()))
 
-    def _origin(self, cell: Cell) -> tuple[str, int]:
-        """The file and line of a job. Of a job that a file makes, that file, without a line."""
-        if cell.file:
-            return cell.file, 0
-        return self._file, cell.line or self._item.node.place.line
+    def _line_of(self, cell: Cell) -> int:
+        """A job that a file makes has none: its place is that file."""
+        return 0 if cell.file else cell.line or self._line
 
     @property
     def item_is_wrong(self) -> bool:
@@ -158,14 +159,16 @@ class JobBuilder:
         if compiled.needs.names:
             needs = located(("needs",), compiled.needs.ids_for, cell)
             variables = {**variables, "jobs": references(needs)}
-        values, written_at = self._values(compiled, variables, _where(cell))
-        filled = self._files.filled(self._item, compiled, values, written_at, cell)
+        values, written_at = self._values(compiled, variables, cell)
+        filled = None
+        # Most inputs name no files; asked here, as a million of them are checked.
+        if compiled.file_keys and not has_only_urls(compiled.file_keys, values):
+            filled = self._files.filled(item, compiled, values, written_at, cell)
         drawn_id, values = self._drawn(compiled, filled.values if filled else values, cell)
         checked = self._checked(compiled, values, written_at, filled)
         self._warn_of_texts(compiled, checked.values, variables, cell)
         job_id = drawn_id or self._job_id(compiled.model, checked.body, cell)
         tags = self._tags(job_id, variables)
-        file, line = self._origin(cell)
         given = {**checked.values, **filled.written} if filled else checked.values
         return Job(
             job_id,
@@ -173,8 +176,8 @@ class JobBuilder:
             checked.body,
             self._name(job_id, compiled.model, given, tags, variables),
             tags,
-            line,
-            file,
+            self._line_of(cell),
+            cell.file or self._file,
             item.priority,
             self._sweep_name,
             item.gate,
@@ -247,10 +250,10 @@ class JobBuilder:
                 self._locator.warn(CellError(problems, compiled.from_defaults, [path]), cell)
 
     def _values(
-        self, compiled: CompiledInput, variables: Variables, where: str
+        self, compiled: CompiledInput, variables: Variables, cell: Cell
     ) -> tuple[JsonObject, WrittenAt]:
         """Fill in the templates; also return what `leave_out` does."""
-        rendered = self._rendered(compiled, variables, where)
+        rendered = self._rendered(compiled, variables, cell)
         if compiled.tree.is_literal:
             return rendered, {}
         values = coerce(compiled.model.rules, rendered, compiled.tree.rendered_paths)
@@ -286,6 +289,8 @@ class JobBuilder:
         filled: Filled | None,
     ) -> CheckedInput:
         answer = check_input(compiled.model, values, rehearsal=self._manifest.rehearsal)
+        if isinstance(answer, CheckedInput) and filled is None and HOST not in answer.body:
+            return answer
         problems = [*filled.problems] if filled else []
         if isinstance(answer, CheckedInput):
             if forged := forged_problem(answer.body, filled):
@@ -320,7 +325,7 @@ class JobBuilder:
         return f"'{{{{ {cut} }}}}' cuts it{skip}"
 
     def _rendered(
-        self, compiled: CompiledInput, variables: Variables, where: str
+        self, compiled: CompiledInput, variables: Variables, cell: Cell
     ) -> dict[str, JsonValue]:
         """Fill in the templates. Raises CellError, also if a required text is blank."""
         try:
@@ -332,7 +337,9 @@ class JobBuilder:
         for key in compiled.never_blank:
             text = rendered.get(key)
             if isinstance(text, str) and not text.strip():
-                problem = InputProblem(("input", key), f"{key} is empty {where}", _BLANK_HINT)
+                problem = InputProblem(
+                    ("input", key), f"{key} is empty {_where(cell)}", _BLANK_HINT
+                )
                 raise CellError([problem], compiled.from_defaults, [problem.path])
         return rendered
 

@@ -67,16 +67,17 @@ class FilePlace:
     rules: tuple[FileRule, ...]
 
 
-def has_only_urls(model: Model, values: JsonObject) -> bool:
+def has_only_urls(keys: Iterable[FileKey], values: JsonObject) -> bool:
     """A quick check, for most inputs: whether files are named by https URLs alone, if at all."""
-    for key in _file_keys_of(model):
+    for key in keys:
         value = values.get(key.name)
         if value is None:
             continue
         if key.inner:
             return False
         for text in value if isinstance(value, list) else (value,):
-            if not isinstance(text, str) or not text.startswith("https://"):
+            # A slice takes half as long as `startswith`.
+            if not isinstance(text, str) or text[:8] != "https://":
                 return False
     return True
 
@@ -86,38 +87,39 @@ def files_of(model: Model, values: JsonObject) -> Iterator[tuple[FilePlace, str]
 
     Texts and lists that are at each other's places are left out: the schema refuses them.
     """
-    if keys := _file_keys_of(model):
+    if keys := file_keys_of(model):
         yield from _within(keys, values, ())
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _FileKey:
+class FileKey:
     """A key that takes files, in `lists` lists; or one of a mapping with such keys inside."""
 
     name: str
     kind: FileKind | None
     lists: int
     rules: tuple[FileRule, ...]
-    inner: tuple[_FileKey, ...]
+    inner: tuple[FileKey, ...]
 
 
 @lru_cache(maxsize=256)
-def _file_keys_of(model: Model) -> tuple[_FileKey, ...]:
+def file_keys_of(model: Model) -> tuple[FileKey, ...]:
+    """The keys of an input that take files."""
     # Kept, since a million inputs are looked through.
     return tuple(_file_keys(model.fields))
 
 
-def _file_keys(fields: Iterable[Field]) -> Iterator[_FileKey]:
+def _file_keys(fields: Iterable[Field]) -> Iterator[FileKey]:
     for field in fields:
         kind = _KINDS.get(field.type.rpartition(" ")[2])
         inner = () if kind else tuple(_file_keys(field.fields))
         if kind or inner:
             lists = field.type.count("list of ")
-            yield _FileKey(field.name, kind, lists, field.file_rules, inner)
+            yield FileKey(field.name, kind, lists, field.file_rules, inner)
 
 
 def _within(
-    keys: Iterable[_FileKey], values: object, path: tuple[str | int, ...]
+    keys: Iterable[FileKey], values: object, path: tuple[str | int, ...]
 ) -> Iterator[tuple[FilePlace, str]]:
     if not isinstance(values, Mapping):
         return

@@ -43,7 +43,7 @@ from batchgen.runcomfy.pricing import (
 from batchgen.runcomfy.response import BODY_LIMIT, RESULT_LIMIT, Answer
 from batchgen.runcomfy.result import read_result, read_status
 from batchgen.runcomfy.submit import read_cancel, read_submit
-from batchgen.runcomfy.upload import Upload
+from batchgen.runcomfy.upload import BeforeLast, Upload, at_once
 from batchgen.text import plain_text
 
 if TYPE_CHECKING:
@@ -115,22 +115,22 @@ class RunComfy:
         self._get_timeout = aiohttp.ClientTimeout(total=limits.read, connect=limits.connect)
         self._limits = limits
 
-    def hide_urls_below(self, prefix: str) -> None:
-        """Take the queries of such URLs, which are secret, out of every answer from now on."""
-        self._hidden.add(prefix)
+    def hide_urls_of(self, bucket: str) -> None:
+        """Take the signatures of the user's own files there out of every answer from now on."""
+        self._hidden.add(bucket)
 
     async def submit(
-        self, model: str, body: str, sent: asyncio.Event | None = None
+        self, model: str, body: str, before_last: BeforeLast = at_once
     ) -> SubmitOutcome:
         """Send `body`, JSON text, once. It is never sent again by itself.
 
-        `sent` is set just before the vendor can have all of it.
+        `before_last` is awaited just before the vendor can have all of it.
         """
-        upload = Upload(body, sent or asyncio.Event(), self._limits)
+        upload = Upload(body, before_last, self._limits)
         path = f"/models/{quote(model)}"
         answer = await self._call("POST", path, upload.timeout(), upload)
         outcome = read_submit(answer) if isinstance(answer, Answer) else answer
-        if isinstance(outcome, Unclear) and not upload.sent.is_set():
+        if isinstance(outcome, Unclear) and not upload.is_handed_over:
             # Half a body is no JSON, whatever was answered to it.
             return NotSent(f"{outcome.reason}, before all of the input was sent")
         return outcome
@@ -234,7 +234,7 @@ class RunComfy:
                 session.request(
                     method,
                     url,
-                    data=upload.data() if upload else None,
+                    data=await upload.data() if upload else None,
                     headers=upload.headers() if upload else None,
                     timeout=patience,
                     allow_redirects=False,

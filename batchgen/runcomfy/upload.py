@@ -1,10 +1,11 @@
-"""The body of a submit on its way: in chunks if it is large, and when all of it is handed over."""
+"""The body of a submit on its way: in chunks if it is large, the last one only with permission."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import nullcontext
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import aiohttp
 
@@ -19,17 +20,30 @@ CHUNK = 64 * 1024
 and take the memory of a second copy."""
 
 
+BeforeLast: TypeAlias = Callable[[], Awaitable[None]]
+"""Awaited before the last bytes of a body go out. If it raises, they never do."""
+
+
+async def at_once() -> None:
+    """Nothing has to be done before the last bytes go out."""
+
+
+def goes_in_chunks(body: str) -> bool:
+    return len(body) > CHUNK
+
+
 class Upload:
-    """`sent` is set just before the last chunk is handed to the connection.
+    """`is_handed_over`: the last bytes may be on the connection.
 
     Until then the vendor cannot have the body, however the exchange ends. Later, it may.
     """
 
-    def __init__(self, body: str, sent: asyncio.Event, limits: Limits) -> None:
-        self.sent = sent
+    def __init__(self, body: str, before_last: BeforeLast, limits: Limits) -> None:
+        self.is_handed_over = False
         self._body = body
+        self._before_last = before_last
         self._limits = limits
-        self._is_large = len(body) > CHUNK
+        self._is_large = goes_in_chunks(body)
         self._watchdog = asyncio.timeout(None)
 
     def headers(self) -> Mapping[str, str]:
@@ -37,10 +51,10 @@ class Upload:
         length = {"Content-Length": str(self._length())} if self._is_large else {}
         return {"Content-Type": "application/json", **length}
 
-    def data(self) -> bytes | AsyncIterator[bytes]:
+    async def data(self) -> bytes | AsyncIterator[bytes]:
         if self._is_large:
             return self._chunks()
-        self.sent.set()
+        await self._hand_over()
         return self._body.encode()
 
     def timeout(self) -> aiohttp.ClientTimeout:
@@ -64,11 +78,16 @@ class Upload:
     async def _chunks(self) -> AsyncIterator[bytes]:
         for start in range(0, len(self._body), CHUNK):
             is_last = start + CHUNK >= len(self._body)
-            if is_last:
-                self.sent.set()
             patience = self._limits.submit if is_last else self._limits.stall
             self._watchdog.reschedule(asyncio.get_running_loop().time() + patience)
+            if is_last:
+                await self._hand_over()
             yield self._body[start : start + CHUNK].encode()
+
+    async def _hand_over(self) -> None:
+        await self._before_last()
+        # Without an await from here to the connection: nothing may come between.
+        self.is_handed_over = True
 
     def _length(self) -> int:
         if self._body.isascii():

@@ -193,7 +193,7 @@ async def _work_remembered(
             await store.run(partial(_remember, context, is_over=True))
         raise
     # No more submits follow: one without an answer is unknown from now on.
-    await store.run(manual_actions.settle_dead_run)
+    await store.run(manual_actions.settle_dead_run, store.now())
     await store.run(renew_if_stale, context.folder.metadata)
     return ended
 
@@ -236,6 +236,8 @@ async def work(
         facts = await _facts_before_run(
             context, store, workload, api, emit, streams=ingest is not None
         )
+        opening = own_files_of(context, api, collecting=workload.is_collecting)
+        own_files = await stack.enter_async_context(opening)
         ports = Ports(
             api=SiftedApi(api, files.downloader.peek),
             store=store,
@@ -247,12 +249,12 @@ async def work(
             inputs=images,
             catalog=context.manifest.catalog,
             results=results,
-            own_files=await stack.enter_async_context(own_files_of(context, api)),
+            own_files=own_files,
         )
         policy = _within_limits(policy, open_files, context, workload)
         scheduler = Scheduler(ports, policy, workload.selection, emit)
-        if facts.outdated is not None:
-            scheduler.pause(facts.outdated)
+        if pause := facts.outdated or own_files.pause:
+            scheduler.pause(pause)
         if ingest is not None:
             ingest.judge_by(facts.rules)
         tuner = Tuner(scheduler, store, emit, open_files, facts.prices, facts.prices_for)
@@ -320,7 +322,7 @@ def _within_limits(
     return replace(
         policy,
         concurrency=open_files.submits,
-        downloads=min(policy.downloads, open_files.downloads),
+        downloads=open_files.downloads,
         min_free=context.manifest.output.min_free,
         begins_at=workload.begins_at,
     )

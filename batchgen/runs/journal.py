@@ -39,6 +39,9 @@ SUBMITTED = b'"state": "submitting"'
 ACCEPTED = b'"state": "queued", "request_id": "'
 """Marks of lines about a submit and its answer, so that not every line need be parsed."""
 
+_ENCODER = json.JSONEncoder(ensure_ascii=False, default=str)
+"""Made once: `json.dumps` makes one a line if it has options."""
+
 CHUNK = 256 * 1024
 LONGEST = 16 * 1024
 """No line about a request is longer."""
@@ -57,7 +60,7 @@ class Journal(AppendLog):
     def note(self, event: str, **fields: JsonValue) -> None:
         at = datetime.fromtimestamp(self._now(), UTC).isoformat(timespec="milliseconds")
         line = {"at": at, "event": event, **_told(fields)}
-        self.append(json.dumps(line, ensure_ascii=False, default=str))
+        self.append(_ENCODER.encode(line))
 
 
 def _fields(event: Event) -> dict[str, JsonValue]:

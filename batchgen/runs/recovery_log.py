@@ -115,6 +115,9 @@ def adopt_requests(db: Connection, entries: list[RecoveryEntry], at: float) -> i
 
 
 def settle_dead_run(db: Connection, folder: RunFolder, at: float) -> None:
-    """Call it before decisions are applied: a recorded request needs neither a person nor money."""
-    manual_actions.settle_dead_run(db)
+    """Call it before decisions are applied: a recorded request needs neither a person nor money.
+
+    The receipts come first: a job whose request was accepted must never count as not sent.
+    """
     adopt_requests(db, read_recovery_log(folder.receipts), at)
+    manual_actions.settle_dead_run(db, at)

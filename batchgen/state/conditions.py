@@ -38,6 +38,12 @@ HAS_OPEN_REQUEST = (
 )
 """The vendor has a request that may still deliver."""
 
+IS_UPLOADING = (
+    "EXISTS (SELECT 1 FROM attempt WHERE attempt.job = job.seq AND attempt.outcome IS NULL"
+    " AND attempt.request_id IS NULL AND attempt.uploading = 1)"
+)
+"""The vendor cannot have all of a large body yet: nothing is paid if it goes no further."""
+
 ENDED_BADLY = (
     JobState.FAILED,
     JobState.CANCELLED,

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import astuple
+from dataclasses import astuple, replace
 from typing import TYPE_CHECKING
 
 from batchgen.jobs import JobState
+from batchgen.state import transitions
 from batchgen.state.conditions import DUE
 from batchgen.state.records import (
     FILE_COLUMNS,
@@ -28,9 +29,10 @@ from batchgen.state.transitions import move
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
     from batchgen.downloads.outcomes import VerifiedFile
+    from batchgen.state.records import LiveRequest
     from batchgen.state.selection import Selection
 
 
@@ -56,6 +58,22 @@ def result_numbered(db: sqlite3.Connection, file_id: int) -> Result | None:
 def count_saved(db: sqlite3.Connection) -> int:
     (count,) = db.execute("SELECT count(*) FROM file WHERE verified_at IS NOT NULL").fetchone()
     return int(count)
+
+
+def delivered(
+    db: sqlite3.Connection,
+    request: LiveRequest,
+    urls: Sequence[str],
+    cost: float | None,
+    result: str,
+    at: float,
+) -> FetchJob | None:
+    """The request succeeded: returns what is to be downloaded; None if it is no longer followed."""
+    if not transitions.delivered(db, request.seq, request.attempt, urls, cost, result, at):
+        return None
+    job = files_to_fetch(db, request.seq)
+    assert job is not None, "it was delivered a moment ago"
+    return replace(job, is_new=True)
 
 
 def files_to_fetch(db: sqlite3.Connection, seq: int) -> FetchJob | None:
@@ -119,7 +137,8 @@ def _judge_again(db: sqlite3.Connection, file_id: int, sha256: str) -> None:
 def _has_due_dependants(db: sqlite3.Connection, seq: int) -> bool:
     return bool(
         db.execute(
-            "SELECT 1 FROM need JOIN job ON job.seq = need.job"
+            # In this order: SQLite would rather go through all jobs that are due.
+            "SELECT 1 FROM need CROSS JOIN job ON job.seq = need.job"
             f" WHERE need.needs = ? AND {DUE} LIMIT 1",
             (seq,),
         ).fetchone()

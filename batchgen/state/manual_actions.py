@@ -10,10 +10,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from batchgen.jobs import JobState
-from batchgen.state.conditions import ENDED_UNDONE, HAS_OPEN_REQUEST, TO_APPROVE
+from batchgen.state.conditions import (
+    ENDED_UNDONE,
+    HAS_OPEN_REQUEST,
+    IS_UPLOADING,
+    TO_APPROVE,
+)
 from batchgen.state.meta import Meta, drop_meta
 from batchgen.state.reviews import REJECTED_JOBS, stay_done
-from batchgen.state.transitions import move
+from batchgen.state.transitions import move, turn_back
 
 if TYPE_CHECKING:
     import sqlite3
@@ -156,6 +161,11 @@ def has_open_request(db: sqlite3.Connection, seq: int) -> bool:
     return bool(found)
 
 
+def is_uploading(db: sqlite3.Connection, seq: int) -> bool:
+    (found,) = db.execute(f"SELECT {IS_UPLOADING} FROM job WHERE seq = ?", (seq,)).fetchone()
+    return bool(found)
+
+
 def _ask_first(db: sqlite3.Connection, seq: int) -> None:
     """Follow the open request once more; the job runs again only if it has ended without files."""
     move(db, seq, JobState.QUEUED)
@@ -253,14 +263,24 @@ def approve(db: sqlite3.Connection, seq: int, at: float) -> str | None:  # noqa:
     return None
 
 
-def settle_dead_run(db: sqlite3.Connection) -> int:
-    """At start, under the lock: mark submits of a dead run as unknown. Returns how many."""
+def settle_dead_run(db: sqlite3.Connection, at: float) -> int:
+    """At start, under the lock: mark submits of a dead run as unknown. Returns how many.
+
+    Not those that were still being uploaded: half a body cannot be accepted, so their jobs are
+    pending again. `at` is in epoch seconds.
+    """
     drop_meta(db, Meta.LIMITS)  # those of a run end with it
+    never_sent = f"SELECT seq, attempts FROM job WHERE state = 'submitting' AND {IS_UPLOADING}"
+    for seq, number in db.execute(never_sent).fetchall():
+        turn_back(db, seq, number, "not_sent", _CUT_OFF, at)
     return db.execute(
         "UPDATE job SET state = 'unknown', error_code = 'interrupted',"
         " error = 'the run ended while the submit was under way; it may have been charged'"
         " WHERE state = 'submitting'"
     ).rowcount
+
+
+_CUT_OFF = "the run ended before all of the input was sent"
 
 
 def reopen(db: sqlite3.Connection) -> int:
@@ -320,7 +340,7 @@ def awaiting(db: sqlite3.Connection) -> Iterator[Awaiting]:
 def released_by(db: sqlite3.Connection, approved: Iterable[int]) -> int:
     """How many jobs could start if these were approved, as nothing else holds them back."""
     (count,) = db.execute(
-        "SELECT count(*) FROM (SELECT need.job FROM need JOIN job ON job.seq = need.job"
+        "SELECT count(*) FROM (SELECT need.job FROM need CROSS JOIN job ON job.seq = need.job"
         " WHERE need.needs IN (SELECT value FROM json_each(?))"
         " AND job.state = 'pending' AND job.listed = 1"
         " GROUP BY need.job HAVING count(*) = job.waiting)",
@@ -338,7 +358,7 @@ def held_back(db: sqlite3.Connection, selection: Selection) -> Held:
         return NOTHING_HELD
     (to_approve,) = db.execute(
         f"SELECT count(*) FROM job AS gated WHERE {_ASKS} AND EXISTS ("
-        "SELECT 1 FROM need JOIN job ON job.seq = need.job"
+        "SELECT 1 FROM need CROSS JOIN job ON job.seq = need.job"
         f" WHERE need.needs = gated.seq AND {pending})",
         values,
     ).fetchone()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from batchgen.jobs import JobState, digest_of
 from batchgen.references import references_in
-from batchgen.state.conditions import ASKED_FOR_ANEW, HAS_OPEN_REQUEST, billed
+from batchgen.state.conditions import ASKED_FOR_ANEW, HAS_OPEN_REQUEST, IS_UPLOADING, billed
 from batchgen.state.database import triggers
 from batchgen.state.difference import (
     NEVER_ATTEMPTED,
@@ -55,9 +55,11 @@ _TABLE = """
     )
 """
 
-# A job that was refused or never sent gets its new input without asking.
+# A job that was refused or never sent gets its new input without asking. One that was still being
+# uploaded is pending again for the next run.
 _OWN = (
     "CASE WHEN job.state IS NULL THEN 'pending'"
+    f" WHEN job.state = 'submitting' AND {IS_UPLOADING} THEN 'pending'"
     " WHEN job.state = 'failed' AND diff.changed AND NOT diff.asks THEN 'pending'"
     " ELSE job.state END"
 )

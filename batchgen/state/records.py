@@ -94,7 +94,7 @@ verified_values = attrgetter(*VERIFIED)
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """The table `attempt`, except the vendor's raw answers, with its files if they were read.
+    """The table `attempt` as it is shown, with its files if they were read.
 
     Times are epoch seconds; `model` and `body` are what was sent.
     """
@@ -234,7 +234,7 @@ class FetchJob:
     """A job whose results are to be downloaded; `files` are those not on the disk yet.
 
     `model` and `body` are what was sent. With `reused_from` the files are taken from another run,
-    and there is no request.
+    and there is no request. `is_new`: the result came in a moment ago, so nobody has tried yet.
     """
 
     seq: int
@@ -245,6 +245,7 @@ class FetchJob:
     request_id: str | None
     reused_from: str | None
     files: tuple[FileRow, ...]
+    is_new: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 -- The memory of one run. Times are seconds since the epoch by the wall clock; money is USD.
 
 -- Goes up with every change of this file: a state of any other version is refused.
-PRAGMA user_version = 7;
+PRAGMA user_version = 8;
 
 CREATE TABLE meta (
     key   TEXT PRIMARY KEY,
@@ -66,6 +66,9 @@ CREATE TABLE attempt (
     body         TEXT,
     price        REAL,                       -- reserved before the submit; NULL: not known
     submitted_at REAL NOT NULL,              -- when the intent was recorded, before the POST
+    -- 1 until the last chunk of a large body may go out: the vendor cannot have the request. A row
+    -- that says nothing counts as sent, so whoever forgets this never pays twice.
+    uploading    INTEGER NOT NULL DEFAULT 0 CHECK (uploading IN (0, 1)),
     request_id   TEXT UNIQUE,
     accepted_at  REAL,
     answer       TEXT,                       -- the raw answer to the submit, bounded

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Concatenate, ParamSpec, TypeVar
 
+from batchgen.concurrency import Threads
 from batchgen.jobs import digest_of
 from batchgen.state import due, files, manual_actions, queries, transitions
 from batchgen.state.writer import Writer
@@ -70,12 +70,28 @@ class Store:
         return await self.run(due.needed_files, seq)
 
     async def begin_attempt(
-        self, job: JobRow, price: float | None, body: str | None = None
+        self,
+        job: JobRow,
+        price: float | None,
+        body: str | None = None,
+        *,
+        uploading: bool = False,
     ) -> int | None:
         sent = job.body if body is None else body
         digest = digest_of(sent)
         own = None if sent == job.body else sent
-        return await self.run(transitions.begin_attempt, job.seq, digest, price, self.now(), own)
+        return await self.run(
+            transitions.begin_attempt,
+            job.seq,
+            digest,
+            price,
+            self.now(),
+            own,
+            uploading=uploading,
+        )
+
+    async def handed_over(self, seq: int, number: int) -> bool:
+        return await self.run(transitions.handed_over, seq, number)
 
     async def reject(self, seq: int, code: str, reason: str) -> bool:
         return await self.run(transitions.reject, seq, code, reason)
@@ -102,10 +118,8 @@ class Store:
 
     async def delivered(
         self, request: LiveRequest, urls: Sequence[str], cost: float | None, result: str
-    ) -> bool:
-        return await self.run(
-            transitions.delivered, request.seq, request.attempt, urls, cost, result, self.now()
-        )
+    ) -> FetchJob | None:
+        return await self.run(files.delivered, request, urls, cost, result, self.now())
 
     async def ended(self, request: LiveRequest, ending: transitions.Ending) -> bool:
         return await self.run(transitions.ended, request.seq, request.attempt, ending, self.now())
@@ -162,7 +176,7 @@ async def open_store(
     connection: sqlite3.Connection, path: Path, now: Callable[[], float]
 ) -> AsyncIterator[Store]:
     """The store on a connection of open_for_writing, which stays the caller's to close."""
-    with ThreadPoolExecutor(1, thread_name_prefix="state-writer") as executor:
+    with Threads(1, "state-writer") as executor:
         writer = Writer(connection, path, executor)
         try:
             yield Store(writer, now)

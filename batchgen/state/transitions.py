@@ -103,11 +103,14 @@ def begin_attempt(
     price: float | None,
     at: float,
     body: str | None = None,
+    *,
+    uploading: bool = False,
 ) -> int | None:
     """Record the intent to submit; the POST may go out once this is durable.
 
-    `body` is what is sent, where that is not the job's own. Returns the attempt's number, None
-    where the job is not due any more.
+    `body` is what is sent, where that is not the job's own. With `uploading` the last part of it
+    may not go out before `handed_over` is durable too. Returns the attempt's number, None where the
+    job is not due any more.
     """
     row = db.execute(
         "UPDATE job SET state = 'submitting', error_code = NULL, error = NULL,"
@@ -118,11 +121,25 @@ def begin_attempt(
     if row is None:
         return None
     db.execute(
-        "INSERT INTO attempt (job, number, body_sha256, body, price, submitted_at)"
-        " VALUES (?, ?, ?, ?, ?, ?)",
-        (seq, row[0], body_sha256, body, price, at),
+        "INSERT INTO attempt (job, number, body_sha256, body, price, submitted_at, uploading)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?)",
+        (seq, row[0], body_sha256, body, price, at, uploading),
     )
     return int(row[0])
+
+
+def handed_over(db: sqlite3.Connection, seq: int, number: int) -> bool:
+    """Once this is durable, the last part of a large body may go out, and may be accepted.
+
+    False where the attempt is closed: nothing more of it may go out.
+    """
+    return (
+        db.execute(
+            "UPDATE attempt SET uploading = 0 WHERE job = ? AND number = ? AND outcome IS NULL",
+            (seq, number),
+        ).rowcount
+        == 1
+    )
 
 
 def reject(db: sqlite3.Connection, seq: int, code: str, reason: str) -> bool:

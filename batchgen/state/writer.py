@@ -27,6 +27,10 @@ Change: TypeAlias = Callable[[sqlite3.Connection], T]
 LARGEST_GROUP = 512
 """Changes in one commit; keeps the wait of the first one short."""
 
+GATHERING = 0.005
+"""Seconds between two commits while changes come from many tasks at once: that costs each of them
+little time, and all of them together a third of the commits. A lone change never waits."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Waiting:
@@ -38,10 +42,16 @@ class Writer:
     """Applies changes in the order of their arrival, many per commit.
 
     `executor` runs the commits, one at a time: a single thread, or the caller's own if a test wants
-    no thread.
+    no thread. `gathering`: as GATHERING.
     """
 
-    def __init__(self, connection: sqlite3.Connection, path: Path, executor: Executor) -> None:
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        path: Path,
+        executor: Executor,
+        gathering: float = GATHERING,
+    ) -> None:
         self._connection = connection
         self._path = path
         self._executor = executor
@@ -49,6 +59,8 @@ class Writer:
         self._idle = asyncio.Event()
         self._idle.set()
         self._broken: BatchgenError | None = None
+        self._gathering = gathering
+        self._gathering_until = 0.0
 
     async def run(self, change: Change[T]) -> T:
         """Apply `change` in a transaction; returns its value once that is durable.
@@ -62,17 +74,24 @@ class Writer:
         done: asyncio.Future[T] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Waiting(change, done))
         if self._idle.is_set():
-            self._start_commit()
+            self._idle.clear()
+            self._commit_soon()
         return await done
 
     async def drain(self) -> None:
         """Wait until every change that was handed in is on the disk."""
         await self._idle.wait()
 
+    def _commit_soon(self) -> None:
+        loop = asyncio.get_running_loop()
+        if len(self._waiting) >= LARGEST_GROUP or loop.time() >= self._gathering_until:
+            self._start_commit()
+        else:
+            loop.call_at(self._gathering_until, self._start_commit)
+
     def _start_commit(self) -> None:
         size = min(len(self._waiting), LARGEST_GROUP)
         group = [self._waiting.popleft() for _ in range(size)]
-        self._idle.clear()
         commit = asyncio.get_running_loop().run_in_executor(
             self._executor, self._commit, [waiting.change for waiting in group]
         )
@@ -80,10 +99,20 @@ class Writer:
 
     def _commit(self, changes: Sequence[Change[Any]]) -> list[tuple[Any, BatchgenError | None]]:
         with translated(self._path):
-            self._connection.execute("BEGIN IMMEDIATE")
-            outcomes = [self._apply(change) for change in changes]
+            outcomes = self._apply_all(changes)
             self._connection.execute("COMMIT")
         return outcomes
+
+    def _apply_all(self, changes: Sequence[Change[Any]]) -> list[tuple[Any, BatchgenError | None]]:
+        """Failures are rare: only after one, the group is done again with a way back for each."""
+        self._connection.execute("BEGIN IMMEDIATE")
+        if len(changes) > 1:
+            try:
+                return [(change(self._connection), None) for change in changes]
+            except (BatchgenError, sqlite3.IntegrityError):
+                self._connection.execute("ROLLBACK")
+                self._connection.execute("BEGIN IMMEDIATE")
+        return [self._apply(change) for change in changes]
 
     def _apply(self, change: Change[Any]) -> tuple[Any, BatchgenError | None]:
         """Apply one change; if it fails, it alone is undone, and its group's others are kept."""
@@ -113,8 +142,11 @@ class Writer:
                 _resolve(waiting.done, value, error)
         else:
             self._break(failure, group)
+        together = len(group) > 1 or len(self._waiting) > 1
+        now = asyncio.get_running_loop().time()
+        self._gathering_until = now + self._gathering if together else 0.0
         if self._waiting:
-            self._start_commit()
+            self._commit_soon()
         else:
             self._idle.set()
 

@@ -158,7 +158,7 @@ def rolled_back(db: sqlite3.Connection) -> Iterator[None]:
 
 def begin(db: sqlite3.Connection) -> None:
     with timed("  settle_dead_run, reopen"):
-        manual_actions.settle_dead_run(db)
+        manual_actions.settle_dead_run(db, 1.0)
         manual_actions.reopen(db)
     with timed("  retry_selected"):
         manual_actions.retry_selected(db, EVERYTHING, manual_actions.may_go_again())

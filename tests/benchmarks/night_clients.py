@@ -18,6 +18,7 @@ from batchgen.engine.scheduler import Scheduler
 from batchgen.jobs import Job
 from batchgen.manifest.policy import SETTINGS, build_policy
 from batchgen.runcomfy.outcomes import Accepted, Succeeded, Throttled
+from batchgen.runcomfy.upload import at_once
 from batchgen.state.database import open_for_writing
 from batchgen.state.queries import Selection
 from batchgen.state.store import Store
@@ -73,7 +74,7 @@ def play_engine(night: Night, seed: int, asked: Asked, *, knows_limit: bool = Fa
         with closing(open_for_writing(path)) as db:
             db.execute("PRAGMA synchronous = OFF")
             State(path, db).merge(night.jobs())
-            writer = Writer(db, path, InlineExecutor())
+            writer = Writer(db, path, InlineExecutor(), gathering=0.0)
 
             async def run(vendor: NightVendor) -> None:
                 now = asyncio.get_running_loop().time
@@ -133,8 +134,7 @@ async def _one_after_another(vendor: NightVendor, jobs: Iterable[Job], every: fl
 
 async def _submit(vendor: NightVendor, job: Job) -> str:
     backoff = 1.0
-    sent = asyncio.Event()
-    while isinstance(outcome := await vendor.submit(job.model, job.body, sent), Throttled):
+    while isinstance(outcome := await vendor.submit(job.model, job.body, at_once), Throttled):
         await asyncio.sleep(outcome.retry_after or backoff)
         backoff = min(LONGEST_BACKOFF, 2 * backoff)
     assert isinstance(outcome, Accepted)

@@ -29,6 +29,7 @@ from batchgen.runcomfy.outcomes import (
     Succeeded,
     Throttled,
 )
+from batchgen.runcomfy.upload import BeforeLast
 
 TRAVEL = 0.1
 POLL = 0.1
@@ -173,8 +174,8 @@ class NightVendor:
         self._meter()
         return [side.usage for side in self._sides.values()]
 
-    async def submit(self, model: str, body: str, sent: asyncio.Event) -> SubmitOutcome:
-        sent.set()
+    async def submit(self, model: str, body: str, before_last: BeforeLast) -> SubmitOutcome:
+        await before_last()
         side = self._sides[model]
         self._travels(side, 1)
         await asyncio.sleep(TRAVEL)
@@ -207,7 +208,7 @@ class NightVendor:
     async def cancel(self, request_id: str) -> CancelOutcome:
         return CancelOutcome.NOT_CANCELLABLE
 
-    async def fetch(self, url: str, name: str, _provenance: Provenance) -> Fetched:
+    async def fetch(self, url: str, name: str, _provenance: Provenance, *, is_new: bool) -> Fetched:
         return Fetched(VerifiedFile(f"files/{name}.png", 9, "ab" * 32, "image/png", 8, 8, None, 1))
 
     async def adopt(self, folder: str, expected: VerifiedFile, name: str) -> SourceGone:

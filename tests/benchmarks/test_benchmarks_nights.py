@@ -9,6 +9,7 @@ from itertools import starmap
 import pytest
 
 from batchgen.runcomfy.outcomes import Accepted, Queued, Running, Throttled
+from batchgen.runcomfy.upload import at_once
 from tests.benchmarks import nights
 from tests.benchmarks.night_clients import Asked, clairvoyant, play_engine, play_plain
 from tests.benchmarks.night_vendor import TRAVEL, Limit, Model, Night, NightVendor
@@ -63,7 +64,7 @@ def test_the_vendor_queues_refuses_and_meters() -> None:
     async def evening() -> tuple[list[object], NightVendor]:
         vendor = NightVendor(Night((Model("usual", 3, 5.0, 1),), Limit(2, retry_after=7.0)), 1)
         answers: list[object] = [
-            await vendor.submit("usual", json.dumps({"number": number}), asyncio.Event())
+            await vendor.submit("usual", json.dumps({"number": number}), at_once)
             for number in range(3)
         ]
         answers += [await vendor.result(request) for request in ("r0", "r1")]

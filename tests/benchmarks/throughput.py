@@ -55,8 +55,8 @@ class Round:
     careful: Measured
 
 
-async def serve() -> None:
-    settings = EmulatorSettings(latency=0, workers=WORKERS, media_bytes=FILE_BYTES)
+async def serve(latency: float) -> None:
+    settings = EmulatorSettings(latency=latency, workers=WORKERS, media_bytes=FILE_BYTES)
     async with running_emulator(settings) as emulator:
         print(emulator.base_url, flush=True)
         await asyncio.Event().wait()
@@ -167,9 +167,9 @@ def report(rounds: list[Round], jobs: int) -> None:
 
 
 @contextmanager
-def serving() -> Iterator[str]:
+def serving(latency: float = 0) -> Iterator[str]:
     """Run an emulator as a process of its own; gives its base address."""
-    command = [sys.executable, "-m", "tests.benchmarks.throughput", "--serve"]
+    command = [sys.executable, "-m", "tests.benchmarks.throughput", "--serve", str(latency)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         try:
@@ -189,13 +189,13 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=3000)
     parser.add_argument("--concurrency", type=int, default=256)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--serve", type=float, help=argparse.SUPPRESS)
     parser.add_argument("--plain", help=argparse.SUPPRESS)
     parser.add_argument("--careful", action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     asked = parser.parse_args()
-    if asked.serve:
-        asyncio.run(serve())
+    if asked.serve is not None:
+        asyncio.run(serve(asked.serve))
     elif asked.plain:
         loop = plain_loop(
             asked.plain, asked.jobs, asked.concurrency, asked.folder, careful=asked.careful

@@ -168,6 +168,18 @@ async def test_a_file_arrives_whole_and_verified(
     assert (desk.folder / f"boat.{name}").read_bytes() == content
 
 
+async def test_a_part_of_a_new_file_is_not_looked_for(
+    site: Site, desk: Desk, large_png: bytes
+) -> None:
+    desk.leave_part(large_png[:BLOCK], '"v1"', len(large_png))
+    site.body(large_png, ETag='"v1"')
+    target = Target(desk.folder, "boat", is_new=True)
+    assert isinstance(await desk.downloader.fetch(site.url, target), Fetched)
+    assert "Range" not in site.requests[0].headers
+    assert desk.files == ["boat.png"]
+    assert (desk.folder / "boat.png").read_bytes() == large_png
+
+
 async def test_a_large_file_arrives_in_blocks(site: Site, desk: Desk, large_png: bytes) -> None:
     site.body(large_png, ETag='"v1"')
     assert isinstance(await desk.fetch(site.url), Fetched)

@@ -12,6 +12,7 @@ from math import inf
 from batchgen.downloads.adopt import SourceGone
 from batchgen.downloads.embedding import Provenance
 from batchgen.downloads.outcomes import Fetched, FetchOutcome, VerifiedFile
+from batchgen.errors import BatchgenError
 from batchgen.jobs import JobState
 from batchgen.runcomfy.outcomes import (
     Accepted,
@@ -20,6 +21,7 @@ from batchgen.runcomfy.outcomes import (
     Ended,
     Failed,
     Missing,
+    NotSent,
     Queued,
     ResultOutcome,
     Running,
@@ -27,6 +29,7 @@ from batchgen.runcomfy.outcomes import (
     SubmitOutcome,
     Succeeded,
 )
+from batchgen.runcomfy.upload import BeforeLast
 
 PRICE = 0.05
 
@@ -191,7 +194,7 @@ class Line:
     def cut(self) -> None:
         self._cut = True
 
-    async def submit(self, model: str, body: str, sent: asyncio.Event) -> SubmitOutcome:
+    async def submit(self, model: str, body: str, before_last: BeforeLast) -> SubmitOutcome:
         job = json.loads(body)["job"]
         self.vendor.posts.append((_now(), model, job))
         self.vendor.bodies.append((_now(), job, body))
@@ -203,7 +206,10 @@ class Line:
             reply = self.vendor.habits.reply(model, job)
             if reply.uploads:
                 await self._pass(reply.uploads)
-            sent.set()
+            try:
+                await before_last()
+            except BatchgenError:
+                return NotSent("the rest of the input was withheld")
             return await self._answer(reply, model, job)
         finally:
             self.on_wire[model] -= 1
@@ -249,7 +255,10 @@ class Line:
             return CancelOutcome.CANCELLED
         return CancelOutcome.NOT_CANCELLABLE
 
-    async def fetch(self, url: str, name: str, _provenance: Provenance) -> FetchOutcome:
+    async def fetch(
+        self, url: str, name: str, _provenance: Provenance, *, is_new: bool
+    ) -> FetchOutcome:
+        assert not (is_new and url in {earlier for _, earlier in self.fetched})
         delivery = self.vendor.habits.delivery(url)
         await self._pass(delivery.takes)
         self.fetched.append((_now(), url))

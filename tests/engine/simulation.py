@@ -176,11 +176,11 @@ class World:
     def _start(self, loop: VirtualLoop) -> Process:
         db = open_for_writing(self.state)
         db.execute("PRAGMA synchronous = OFF")
-        manual_actions.settle_dead_run(db)
+        manual_actions.settle_dead_run(db, EPOCH + self.now)
         manual_actions.reopen(db)
         if self.policy.resubmits:
             manual_actions.resubmit_all(db, self.policy.resubmits, EPOCH + self.now)
-        writer = Writer(db, self.state, InlineExecutor())
+        writer = Writer(db, self.state, InlineExecutor(), gathering=0.0)
         store = Store(writer, lambda: EPOCH + loop.time() + self.wall_jump(loop.time()))
         line, recovery_log = Line(self.vendor), RecoveryLog()
         events: list[tuple[float, Event]] = []

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
 from batchgen.downloads.allowed_hosts import HostNotAllowed
@@ -17,6 +15,7 @@ from batchgen.runcomfy.outcomes import (
     SubmitOutcome,
     Succeeded,
 )
+from batchgen.runcomfy.upload import BeforeLast
 
 IMAGE, VIDEO = MediaKind.IMAGE, MediaKind.VIDEO
 BEHIND: dict[str, MediaKind | HostNotAllowed | Interrupted | None] = {
@@ -57,7 +56,7 @@ class Api:
     def __init__(self, outcome: ResultOutcome) -> None:
         self.outcome = outcome
 
-    async def submit(self, model: str, body: str, sent: asyncio.Event) -> SubmitOutcome:
+    async def submit(self, model: str, body: str, before_last: BeforeLast) -> SubmitOutcome:
         raise NotImplementedError
 
     async def status(self, request_id: str) -> StatusOutcome:

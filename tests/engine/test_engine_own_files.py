@@ -13,13 +13,14 @@ import pytest
 from batchgen.engine.attempt import Attempt
 from batchgen.engine.events import PauseReason
 from batchgen.engine.ports import InputsBroken, InputsUnclear, Sendable
+from batchgen.errors import DiskFullError
 from batchgen.input_files import HOST, file_url, files_in, resolved
 from batchgen.jobs import JobState
 from batchgen.runcomfy.outcomes import NotSent
 from tests.engine.judge import judge
 from tests.engine.simulated_inputs import SimulatedInputs
 from tests.engine.simulated_vendor import Reply
-from tests.engine.simulation import EDIT, World, job, with_habits, with_policy
+from tests.engine.simulation import EDIT, Process, World, job, with_habits, with_policy
 from tests.engine.test_engine_stopping import drain_at
 
 URL = file_url("ab" * 32, "photos/a b.png")
@@ -134,12 +135,13 @@ def test_a_file_that_cannot_be_read_now_is_tried_again(
 def test_where_no_file_can_be_sent_the_run_pauses(
     world: World, own_files: SimulatedOwnFiles
 ) -> None:
-    own_files.trouble = lambda body: InputsUnclear("no way to the bucket")
+    own_files.trouble = lambda body: InputsUnclear("no way to the bucket", "log in again")
     with_files(world, 50)
     end = world.live()
     assert end.pause is not None
     assert end.pause.reason is PauseReason.UNREACHABLE
     assert "an input file" in end.pause.sentence
+    assert end.pause.next_step == "log in again"
     assert world.query("SELECT count(*) FROM attempt") == [(0,)]
 
 
@@ -236,3 +238,103 @@ def test_an_upload_that_breaks_off_is_sent_again(
     assert world.states() == {"a000": "done"}
     assert own_files.asked[0] == own_files.asked[1]
     assert own_files.held == 0
+
+
+def uploading(_model: str, _job: str) -> Reply:
+    return Reply(uploads=100.0)
+
+
+def test_a_process_that_dies_in_an_upload_leaves_nothing_unknown(
+    world: World, own_files: SimulatedOwnFiles
+) -> None:
+    with_habits(world, reply=uploading)
+    with_files(world, 3)
+    world.crash(50.0)
+    assert world.query("SELECT count(*) FROM attempt WHERE uploading = 1") == [(3,)]
+    with_habits(world)
+    world.live()
+    judge(world)
+    assert not world.lives[-1].moves(JobState.UNKNOWN)
+    assert set(world.states().values()) == {"done"}
+    assert world.query("SELECT outcome FROM attempt WHERE number = 1") == [("not_sent",)] * 3
+
+
+def test_a_process_that_dies_after_the_upload_leaves_it_unknown(
+    world: World, own_files: SimulatedOwnFiles
+) -> None:
+    with_habits(world, reply=lambda _model, _job: Reply(uploads=40.0, takes=30.0))
+    with_files(world, 2)
+    world.crash(45.0)
+    assert len(world.vendor.ledger) == 2
+    world.live()
+    judge(world)
+    assert set(world.states().values()) == {"unknown"}
+
+
+def test_small_bodies_take_no_commit_more(world: World, own_files: SimulatedOwnFiles) -> None:
+    handed_over: list[int] = []
+
+    async def count(process: Process) -> None:
+        take = process.store.handed_over
+
+        async def counted(seq: int, number: int) -> bool:
+            handed_over.append(seq)
+            return await take(seq, number)
+
+        process.store.handed_over = counted  # type: ignore[method-assign]
+
+    world.add([job(EDIT, "a000"), job(EDIT, "a001", URL)])
+    world.live(count)
+    judge(world)
+    assert handed_over == [2]
+
+
+def test_a_state_that_fails_at_the_handover_lets_nothing_out(
+    world: World, own_files: SimulatedOwnFiles
+) -> None:
+    with_habits(world, reply=uploading)
+    with_files(world, 2)
+
+    async def fill_the_disk(process: Process) -> None:
+        await asyncio.sleep(50.0)
+
+        async def full(*_: object) -> bool:
+            raise DiskFullError("no space left")
+
+        process.store.handed_over = full  # type: ignore[method-assign, assignment]
+        process.store.turn_back = full  # type: ignore[method-assign, assignment]
+
+    with pytest.raises(ExceptionGroup):
+        world.live(fill_the_disk)
+    assert world.vendor.ledger == {}
+    with_habits(world)
+    world.live()
+    judge(world)
+    assert set(world.states().values()) == {"done"}
+
+
+@pytest.mark.parametrize("takes", [1.0, 20.0])
+def test_a_stop_during_the_handover_pays_nothing_twice(
+    world: World, own_files: SimulatedOwnFiles, takes: float
+) -> None:
+    """The commit is on its way when the run is stopped: it may or may not be cut off."""
+    with_habits(world, reply=lambda _model, _job: Reply(uploads=9.5))
+    with_files(world, 3)
+
+    async def slow_disk(process: Process) -> None:
+        take = process.store.handed_over
+
+        async def slowly(seq: int, number: int) -> bool:
+            await asyncio.sleep(takes)
+            return await take(seq, number)
+
+        process.store.handed_over = slowly  # type: ignore[method-assign]
+        await asyncio.sleep(10.0)
+        process.scheduler.drain()
+
+    world.live(slow_disk)
+    assert set(world.states().values()) == {"pending"}
+    with_habits(world)
+    world.live()
+    judge(world)
+    assert set(world.states().values()) == {"done"}

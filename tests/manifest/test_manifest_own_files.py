@@ -300,9 +300,13 @@ def test_an_axis_cannot_hide_a_variable_of_a_file(tmp_path: Path, axis: str) -> 
         ("photos/boot.jpg", "photos/boot.jpg: there is no such file", "did you mean 'boat.JPG'?"),
         ("photos/*.jpg", "photos/*.jpg: no picture, video or sound matches", "write photos/*.JPG"),
         ("*.JPG", "*.JPG: no picture, video or sound matches", "write **/*.JPG"),
-        ("photos/*.webp", "photos/*.webp: no picture, video or sound", "there is 1 .JPG, 1 .png"),
+        (
+            "photos/*.webp",
+            "photos/*.webp: no picture, video or sound",
+            "the folder has 1 .JPG, 1 .png",
+        ),
         ("photos/*.txt", "no picture, video or sound among the 2 files that match", "extensions"),
-        ("photos/red/*.jpg", "photos/red/*.jpg: no picture", "a pattern is relative to"),
+        ("photos/red/*.jpg", "photos/red/*.jpg: no picture", "the folder is empty"),
         ("boats.yaml/*.jpg", "boats.yaml: this is not a folder", ""),
     ],
 )
@@ -369,5 +373,5 @@ def test_a_manifest_with_such_rows_is_always_read_again(tmp_path: Path) -> None:
     assert manifest is not None
     assert manifest.data_files == (tmp_path / "p.csv",)
     known = fingerprint_of(manifest).text()
-    assert known
+    assert not known
     assert not fingerprint_of(manifest).is_of(known)

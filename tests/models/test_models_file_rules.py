@@ -14,6 +14,7 @@ from batchgen.models.fields import FileRule, read_fields
 from batchgen.models.file_rules import (
     FileFacts,
     broken_rules,
+    file_keys_of,
     files_of,
     has_only_urls,
     image_keys,
@@ -114,12 +115,12 @@ URL = "https://a.example/1"
 def test_an_input_with_nothing_but_https_is_known_quickly(
     values: JsonObject, expected: bool
 ) -> None:
-    assert has_only_urls(EDIT, values) == expected
+    assert has_only_urls(file_keys_of(EDIT), values) == expected
 
 
 def test_a_model_without_places_has_only_urls_and_inner_places_are_looked_through() -> None:
-    assert has_only_urls(T2I, {"image_urls": ["a.png"]})
-    assert not has_only_urls(nested(), {"frames": [{"still": URL}]})
+    assert has_only_urls(file_keys_of(T2I), {"image_urls": ["a.png"]})
+    assert not has_only_urls(file_keys_of(nested()), {"frames": [{"still": URL}]})
 
 
 def test_a_plain_photograph_breaks_no_rule() -> None:

@@ -6,9 +6,11 @@ import asyncio
 import json
 import socket
 from contextlib import suppress
+from dataclasses import dataclass
 
 import pytest
 
+from batchgen.errors import StorageError
 from batchgen.runcomfy.client import DEFAULT_LIMITS, Limits, connect
 from batchgen.runcomfy.outcomes import Accepted, Halted, NotSent, Refused, Scope, Unclear
 from batchgen.runcomfy.token import Token
@@ -32,11 +34,26 @@ ACCEPTED = as_json({"request_id": "r-1"})
 IMPATIENT = Limits(submit=0.2, stall=0.2)
 
 
+@dataclass(slots=True)
+class LastChunk:
+    """`trouble` keeps it back; it takes `takes` seconds."""
+
+    trouble: Exception | None = None
+    takes: float = 0.0
+    is_released: bool = False
+
+    async def release(self) -> None:
+        await asyncio.sleep(self.takes)
+        if self.trouble:
+            raise self.trouble
+        self.is_released = True
+
+
 async def test_a_large_body_arrives_whole_with_its_length() -> None:
     async with serving(says(ACCEPTED)) as server, connect(server.base, TOKEN) as api:
-        sent = asyncio.Event()
-        assert isinstance(await api.submit(MODEL, BODY, sent), Accepted)
-    assert sent.is_set()
+        sent = LastChunk()
+        assert isinstance(await api.submit(MODEL, BODY, sent.release), Accepted)
+    assert sent.is_released
     (request,) = server.requests
     assert request.body == BODY.encode()
     assert request.headers["Content-Length"] == str(len(BODY))
@@ -54,18 +71,18 @@ async def test_letters_of_any_width_are_counted_and_sent(length: int) -> None:
 
 async def test_a_reset_in_the_middle_of_the_body_is_not_sent() -> None:
     async with serving(on_connect=resets) as server, connect(server.base, TOKEN) as api:
-        sent = asyncio.Event()
-        outcome = await api.submit(MODEL, BODY, sent)
+        sent = LastChunk()
+        outcome = await api.submit(MODEL, BODY, sent.release)
     assert isinstance(outcome, NotSent)
     assert outcome.reason.endswith("before all of the input was sent")
-    assert not sent.is_set()
+    assert not sent.is_released
 
 
 async def test_a_reset_after_the_whole_body_is_unclear() -> None:
     async with serving(resets) as server, connect(server.base, TOKEN) as api:
-        sent = asyncio.Event()
-        assert isinstance(await api.submit(MODEL, BODY, sent), Unclear)
-    assert sent.is_set()
+        sent = LastChunk()
+        assert isinstance(await api.submit(MODEL, BODY, sent.release), Unclear)
+    assert sent.is_released
 
 
 async def test_a_reset_of_a_small_body_is_unclear_at_any_time() -> None:
@@ -160,23 +177,58 @@ async def test_a_cancelled_upload_leaves_nothing_behind() -> None:
         await server.over.wait()
 
     async with serving(on_connect=hold) as server, connect(server.base, TOKEN) as api:
-        sent = asyncio.Event()
-        post = asyncio.create_task(api.submit(MODEL, BODY, sent), name="post")
+        sent = LastChunk()
+        post = asyncio.create_task(api.submit(MODEL, BODY, sent.release), name="post")
         await connected.wait()
         post.cancel()
         with suppress(asyncio.CancelledError):
             await post
         assert post.cancelled()
-        assert not sent.is_set()
+        assert not sent.is_released
     assert {task.get_name() for task in asyncio.all_tasks()} & {"post"} == set()
 
 
 async def test_the_last_chunk_is_announced_before_it_is_handed_over() -> None:
-    sent = asyncio.Event()
-    upload = Upload("x" * (2 * CHUNK + 1), sent, DEFAULT_LIMITS)
+    sent = LastChunk()
+    upload = Upload("x" * (2 * CHUNK + 1), sent.release, DEFAULT_LIMITS)
     seen: list[tuple[int, bool]] = []
     async with upload.progressing():
-        data = upload.data()
+        data = await upload.data()
         assert not isinstance(data, bytes)
-        seen = [(len(chunk), sent.is_set()) async for chunk in data]
+        seen = [(len(chunk), sent.is_released) async for chunk in data]
     assert seen == [(CHUNK, False), (CHUNK, False), (1, True)]
+
+
+@pytest.mark.parametrize("body", [BODY, "{}"])
+async def test_what_may_not_go_out_never_does(body: str) -> None:
+    """The state failed at that moment: the vendor must not get what nobody would remember."""
+    sent = LastChunk(StorageError("the disk is gone"))
+    async with serving(says(ACCEPTED)) as server, connect(server.base, TOKEN) as api:
+        try:
+            outcome: object = await api.submit(MODEL, body, sent.release)
+        except StorageError:
+            outcome = None
+        assert body is not BODY or isinstance(outcome, NotSent)
+        await asyncio.sleep(0.05)
+    assert server.requests == []
+
+
+async def test_the_last_chunk_waits_for_its_permission() -> None:
+    sent = LastChunk(takes=0.3)
+    async with serving(says(ACCEPTED)) as server, connect(server.base, TOKEN) as api:
+        post = asyncio.create_task(api.submit(MODEL, BODY, sent.release), name="post")
+        await asyncio.sleep(0.2)
+        assert server.requests == []
+        assert isinstance(await post, Accepted)
+
+
+async def test_a_permission_that_takes_too_long_ends_the_upload() -> None:
+    sent = LastChunk(takes=5.0)
+    async with (
+        serving(says(ACCEPTED)) as server,
+        connect(server.base, TOKEN, limits=IMPATIENT) as api,
+    ):
+        outcome = await api.submit(MODEL, BODY, sent.release)
+        await asyncio.sleep(0.05)
+    assert outcome == NotSent("no answer in time, before all of the input was sent")
+    assert server.requests == []

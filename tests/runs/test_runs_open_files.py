@@ -41,6 +41,17 @@ def test_what_is_open_at_once_fits_into_the_limit(limit: int, doubled: bool) -> 
     assert open_at_once <= max(limit, 25 + 2 * ends + 3)
 
 
+@pytest.mark.parametrize(("concurrency", "downloads"), [(1, 8), (8, 8), (20, 20), (400, 32)])
+def test_downloads_follow_the_concurrency(concurrency: int, downloads: int) -> None:
+    assert share(4096, 25, concurrency, doubled=False).downloads == downloads
+    assert share(None, 25, concurrency, doubled=False).downloads == downloads
+
+
+def test_more_downloads_than_usual_take_nothing_from_the_requests() -> None:
+    room = share(256, 25, 95, doubled=False)
+    assert (room.submits, room.downloads) == (95, 8)
+
+
 def test_fewer_in_flight_than_asked_for_is_told_with_the_limit_and_the_way_out() -> None:
     room = share(64, 25, 100, doubled=False)
     assert room.warning(100) == (
@@ -51,7 +62,7 @@ def test_fewer_in_flight_than_asked_for_is_told_with_the_limit_and_the_way_out()
 
 
 def test_where_nothing_is_known_nothing_is_lowered() -> None:
-    assert share(None, 40, 50, doubled=True) == OpenFiles(None, 50, 0)
+    assert share(None, 40, 50, doubled=True) == OpenFiles(None, 50, 0, 32)
     assert OpenFiles(None, 50, 0).warning(50) == ""
 
 

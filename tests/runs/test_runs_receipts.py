@@ -115,7 +115,7 @@ def test_no_receipts_are_no_trouble(tmp_path: Path) -> None:
 
 def test_the_next_start_follows_what_was_only_kept_here(place: Place) -> None:
     transitions.begin_attempt(place.db, place.seq("boat"), "h", None, 1.0)
-    manual_actions.settle_dead_run(place.db)
+    manual_actions.settle_dead_run(place.db, 1.0)
     assert adopt_requests(place.db, [FIRST], 2.0) == 1
     assert place.state("boat") == "queued"
     # The same file may be read again, if the run dies before it is emptied.
@@ -125,7 +125,7 @@ def test_the_next_start_follows_what_was_only_kept_here(place: Place) -> None:
 
 def test_a_receipt_of_what_a_person_settled_is_kept_for_the_record(place: Place) -> None:
     transitions.begin_attempt(place.db, place.seq("boat"), "h", None, 1.0)
-    manual_actions.settle_dead_run(place.db)
+    manual_actions.settle_dead_run(place.db, 1.0)
     manual_actions.write_off(place.db, place.seq("boat"), 1.0)
     adopt_requests(place.db, [FIRST], 2.0)
     assert place.state("boat") == "failed"
@@ -148,6 +148,6 @@ async def test_a_disk_that_fills_up_at_the_acceptance_loses_no_paid_request(plac
             receipts.record(receipt)
     place.db.execute("ROLLBACK")
     place.db.execute("PRAGMA max_page_count = 100000")
-    manual_actions.settle_dead_run(place.db)
+    manual_actions.settle_dead_run(place.db, 1.0)
     assert adopt_requests(place.db, read_recovery_log(place.folder.receipts), 2.0) == 2
     assert (place.state("boat"), place.state("clip")) == ("queued", "queued")

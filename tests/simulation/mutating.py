@@ -47,9 +47,9 @@ def in_schema(part: str, other: str) -> None:
 def begin_whatever_the_state_is() -> None:
     begin = transitions.begin_attempt
 
-    def begin_anyway(db: sqlite3.Connection, seq: int, *rest: Any) -> int | None:
+    def begin_anyway(db: sqlite3.Connection, seq: int, *rest: Any, **more: Any) -> int | None:
         db.execute("DROP INDEX IF EXISTS one_open_attempt")
         db.execute("UPDATE job SET state = 'pending' WHERE seq = ?", (seq,))
-        return begin(db, seq, *rest)
+        return begin(db, seq, *rest, **more)
 
     put(transitions, "begin_attempt", begin_anyway)

@@ -56,9 +56,9 @@ def no_intent_before_the_submit() -> None:
     """The POST goes out while its intent is still on its way to the disk."""
     begin = store.Store.begin_attempt
 
-    async def at_once(self: Any, job: Any, *rest: Any) -> int:
+    async def at_once(self: Any, job: Any, *rest: Any, **more: Any) -> int:
         number = await self.run(_next_number, job.seq)
-        beside(partial(begin, self, job, *rest))
+        beside(partial(begin, self, job, *rest, **more))
         return int(number)
 
     put(store.Store, "begin_attempt", at_once)
@@ -153,7 +153,7 @@ def no_budget_reservation() -> None:
 
 
 def dead_submits_are_pending() -> None:
-    def forgive(db: sqlite3.Connection) -> int:
+    def forgive(db: sqlite3.Connection, _at: float) -> int:
         db.execute(
             "UPDATE attempt SET outcome = 'not_sent', ended_at = 0 WHERE outcome IS NULL"
             " AND EXISTS (SELECT 1 FROM job WHERE seq = job AND state = 'submitting')"

@@ -1,4 +1,4 @@
-"""Safeguards of limits, also of those that change in a run, each switched off by its own function."""
+"""Safeguards of limits, tuned or not, each switched off by its own function."""
 
 from __future__ import annotations
 

@@ -91,11 +91,17 @@ class Events(RuleBasedStateMachine):
             )
         )
 
-    @rule(job_id=jobs)
-    def begin(self, job_id: str) -> None:
+    @rule(job_id=jobs, uploading=lucky)
+    def begin(self, job_id: str, uploading: bool) -> None:
         unmet = self._unmet(job_id)
-        number = transitions.begin_attempt(self.state.db, self.state.seq(job_id), "h", 0.1, 1.0)
+        number = transitions.begin_attempt(
+            self.state.db, self.state.seq(job_id), "h", 0.1, 1.0, uploading=uploading
+        )
         assert number is None or not unmet
+
+    @rule(job_id=jobs, number=numbers)
+    def handed_over(self, job_id: str, number: int) -> None:
+        transitions.handed_over(self.state.db, self.state.seq(job_id), number)
 
     def _unmet(self, job_id: str) -> list[str]:
         """What a job still needs, told by the jobs themselves."""
@@ -200,7 +206,7 @@ class Events(RuleBasedStateMachine):
 
     @rule()
     def the_run_dies_and_another_begins(self) -> None:
-        manual_actions.settle_dead_run(self.state.db)
+        manual_actions.settle_dead_run(self.state.db, 1.0)
         self.before = self._states()
         manual_actions.reopen(self.state.db)
 

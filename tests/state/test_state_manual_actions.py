@@ -213,7 +213,7 @@ def test_the_submits_of_a_dead_run_are_unknown_and_nothing_else_is_touched(tmp_p
         state.finish("done", "r3")
         state.submit("failed", "r4")
         state.fail("failed")
-        assert manual_actions.settle_dead_run(state.db) == 1
+        assert manual_actions.settle_dead_run(state.db, 1.0) == 1
         assert [state.state(one) for one in ways] == [
             S.PENDING,
             S.UNKNOWN,
@@ -223,7 +223,35 @@ def test_the_submits_of_a_dead_run_are_unknown_and_nothing_else_is_touched(tmp_p
             S.FAILED,
         ]
         assert "may have been charged" in state.one("SELECT error FROM job WHERE id = 'sent'")
-        assert manual_actions.settle_dead_run(state.db) == 0
+        assert manual_actions.settle_dead_run(state.db, 1.0) == 0
+
+
+def test_what_a_dead_run_was_still_uploading_was_not_sent(tmp_path: Path) -> None:
+    ways = ("uploading", "handed over", "small", "accepted early", "unwanted")
+    with open_state(tmp_path, *map(job, ways)) as state:
+        for one in ways:
+            transitions.begin_attempt(
+                state.db, state.seq(one), "h", 0.1, 1.0, uploading=one != "small"
+            )
+        assert transitions.handed_over(state.db, state.seq("handed over"), 1)
+        # Half a body is no JSON; should it ever be accepted, the request counts.
+        state.accept("accepted early", "r1", 1)
+        manual_actions.cancel(state.db, state.seq("unwanted"))
+        assert manual_actions.is_uploading(state.db, state.seq("uploading"))
+        assert not manual_actions.is_uploading(state.db, state.seq("small"))
+        assert manual_actions.settle_dead_run(state.db, 7.0) == 2
+        assert [state.state(one) for one in ways] == [
+            S.PENDING,
+            S.UNKNOWN,
+            S.UNKNOWN,
+            S.QUEUED,
+            S.CANCELLED,
+        ]
+        closed = "SELECT outcome, ended_at FROM attempt WHERE job = ?"
+        assert state.db.execute(closed, (state.seq("uploading"),)).fetchall() == [("not_sent", 7.0)]
+        # What is left of the dead run may not send the rest.
+        assert not transitions.handed_over(state.db, state.seq("uploading"), 1)
+        assert transitions.begin_attempt(state.db, state.seq("uploading"), "h", 0.1, 8.0) == 2
 
 
 def test_who_resubmits_takes_an_earlier_wish_to_cancel_back(state: State) -> None:

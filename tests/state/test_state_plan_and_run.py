@@ -129,7 +129,7 @@ def test_a_plan_foresees_the_state_in_which_a_run_finds_each_job(tmp_path: Path,
     dice = random.Random(seed)
     with open_state(tmp_path, *a_manifest(dice)) as state:
         live(state, dice)
-        manual_actions.settle_dead_run(state.db)
+        manual_actions.settle_dead_run(state.db, 1.0)
     today = renamed(a_manifest(dice), dice)
     wishes = Wishes(
         dice.choice(SELECTIONS),

@@ -88,7 +88,7 @@ def test_two_files_cannot_have_names_that_some_disk_takes_for_one(state: State) 
     [
         ("job", JobRow, {"name_key", "cause"}),
         ("file", FileRow, {"name_key"}),
-        ("attempt", Attempt, {"body_sha256", "answer", "result", "reused_key"}),
+        ("attempt", Attempt, {"body_sha256", "answer", "result", "reused_key", "uploading"}),
         ("image", KnownImage, set()),
     ],
 )

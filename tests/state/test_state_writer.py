@@ -16,6 +16,7 @@ from batchgen.state.meta import Meta, get_meta, set_meta
 from batchgen.state.queries import Selection
 from batchgen.state.store import open_store
 from batchgen.state.writer import LARGEST_GROUP, Writer
+from tests.engine.virtual_loop import InlineExecutor, virtually
 from tests.state.state_world import State
 
 
@@ -90,6 +91,51 @@ async def test_a_change_that_fails_is_undone_alone(state: State) -> None:
         await writer.run(note("d"))
     assert [type(one) for one in found] == [str, str, UsageError, StorageError, str]
     assert set(on_the_disk(state)) == {"a", "b", "c", "d"}
+
+
+async def test_a_group_is_done_again_singly_only_where_one_of_it_fails(state: State) -> None:
+    def add(db: sqlite3.Connection) -> None:
+        set_meta(db, Meta.NAME, f"{get_meta(db, Meta.NAME) or ''}+")
+
+    def spoilt(db: sqlite3.Connection) -> None:
+        add(db)
+        raise UsageError("no")
+
+    statements = list[str]()
+    async with writing(state) as writer:
+        # The first one is a group of its own; the others come while it is committed.
+        await asyncio.gather(*(writer.run(change) for change in (note("first"), add, add)))
+        state.db.set_trace_callback(statements.append)
+        await asyncio.gather(*(writer.run(change) for change in (add, add)))
+        assert "SAVEPOINT change" not in statements
+        changes = (note("next"), add, spoilt, add)
+        await asyncio.gather(*map(writer.run, changes), return_exceptions=True)
+        state.db.set_trace_callback(None)
+    assert statements.count("ROLLBACK") == 1
+    assert state.one("SELECT value FROM meta WHERE key = 'name'") == "++++++"
+
+
+def test_changes_of_many_tasks_gather_for_a_moment_and_a_lone_one_does_not_wait(
+    state: State,
+) -> None:
+    async def durations() -> list[float]:
+        loop = asyncio.get_running_loop()
+        writer = Writer(state.db, state.path, InlineExecutor(), gathering=0.25)
+
+        async def timed(*keys: str) -> float:
+            begun = loop.time()
+            await asyncio.gather(*(writer.run(note(key)) for key in keys))
+            return loop.time() - begun
+
+        return [
+            await timed("alone"),
+            await timed("alone again"),
+            await timed("first", "second", "third"),
+            await timed("after many"),
+            await timed("alone once more"),
+        ]
+
+    assert virtually(durations()) == [0, 0, 0.25, 0.25, 0]
 
 
 async def test_a_waiter_that_was_cancelled_does_not_take_its_change_back(state: State) -> None:
