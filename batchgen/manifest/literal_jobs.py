@@ -22,7 +22,6 @@ from batchgen.manifest.schema_validation import is_valid_job
 from batchgen.manifest.stray_templates import foreign_syntax
 from batchgen.manifest.templates.problems import TemplateProblem
 from batchgen.manifest.templates.texts import is_literal
-from batchgen.models.file_rules import FileKey, file_keys_of, has_only_urls
 from batchgen.models.inputs import accepted_input
 
 if TYPE_CHECKING:
@@ -45,7 +44,6 @@ class _ForModel:
 
     model: Model
     defaults: Mapping[str, JsonValue]
-    file_keys: tuple[FileKey, ...]
 
 
 class LiteralJobs:
@@ -92,8 +90,7 @@ class LiteralJobs:
     ) -> Job | None:
         model = shared.model
         values = merged(value.get("input", {}), shared.defaults)[0]
-        if shared.file_keys and not has_only_urls(shared.file_keys, values):
-            return None
+        # The path of an own file is not accepted, as it is no URL.
         checked = accepted_input(model, values, rehearsal=self._manifest.rehearsal)
         # In canonical JSON only a text or a key can have the beginning of a template.
         if checked is None or HOST in checked.body or not is_literal(checked.body):
@@ -144,8 +141,7 @@ class LiteralJobs:
             return None
         policy = self._manifest.policy.models.get(model.id)
         model = model.accepting(policy.accept_fields if policy else ())
-        defaults = known_defaults(self._default_values, model)
-        return _ForModel(model, defaults, file_keys_of(model))
+        return _ForModel(model, known_defaults(self._default_values, model))
 
     def _merge_tags(self, own: tuple[JsonValue, ...]) -> tuple[str, ...] | None:
         found: list[str] = [*self._default_tags]

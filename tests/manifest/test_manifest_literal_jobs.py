@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from unittest.mock import patch
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from batchgen.input_files import HOST
 from batchgen.jobs import RejectedJob
 from batchgen.manifest.literal_jobs import LiteralJobs
 from batchgen.state.staging import Staging
-from tests.manifest.manifest_reading import EDIT, T2I, VIDEO, read
+from tests.manifest.manifest_reading import EDIT, T2I, VIDEO, read, read_file
 
 TEXTS = st.sampled_from(
     (
@@ -90,22 +91,24 @@ HEADERS = st.fixed_dictionaries(
 
 
 def both_ways(text: str) -> tuple[object, object]:
-    quick = everything(text)
-    with patch.object(LiteralJobs, "job", return_value=None):
-        return quick, everything(text)
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "boats.yaml"
+        path.write_text(text, encoding="utf-8")
+        quick = everything(path)
+        with patch.object(LiteralJobs, "job", return_value=None):
+            return quick, everything(path)
 
 
-def everything(text: str) -> object:
+def everything(path: Path) -> object:
     refused: list[RejectedJob] = []
     refuse = Staging.refuse
 
     def noted(staging: Staging, job: RejectedJob) -> None:
-        # Each reading has its own folder.
-        refused.append(replace(job, file=Path(job.file).name))
+        refused.append(job)
         refuse(staging, job)
 
     with patch.object(Staging, "refuse", noted):
-        found = read(text)
+        found = read_file(path)
     return found.jobs, found.problems, found.hints, found.warnings, refused
 
 
@@ -120,10 +123,30 @@ def written(header: dict[str, object], items: list[object]) -> str:
     return "\n".join([*lines[:at], "jobs:", *lines[at:]])
 
 
+FORGED = f"https://{HOST}/{'0' * 64}/x.png"
+LITERAL: dict[str, object] = {
+    "version": 1,
+    "defaults": {"model": "t2i", "tags": ["all"], "input": {"size": "2048x2048"}},
+}
+
+
 @given(HEADERS, st.lists(USUAL | ITEMS, min_size=1, max_size=4))
-@example({"version": 1, "defaults": {"model": "t2i", "input": {"size": "2048x2048"}}}, [
-    {"id": "a", "input": {"prompt": "a fox", "width×height": "2048x2048(1:1)"}},  # noqa: RUF001
+@example(LITERAL, [{"id": "a", "input": {"prompt": "a fox", "width×height": "2048x2048(1:1)"}}])  # noqa: RUF001
+@example({**LITERAL, "prompts": {"seed": 3}}, [{"id": "a", "input": {"prompt": "{red|blue} fox"}}])
+@example(LITERAL, [{"model": EDIT, "input": {"prompt": "x", "image_urls": [FORGED]}}])
+@example(LITERAL, [{"model": EDIT, "input": {"prompt": "x", "image_urls": ["own.png"]}}])
+@example({**LITERAL, "output": {"name": "{{ nothing }}"}}, [{"input": {"prompt": "a fox"}}])
+@example({**LITERAL, "output": {"name": "{{ input.size }}/{{ id }}"}}, [{"input": {"prompt": "x"}}])
+@example({**LITERAL, "run": {"models": {T2I: {"accept_fields": ["x"]}}}}, [
+    {"input": {"prompt": "a fox", "x": 1}},
 ])  # fmt: skip
+@example({**LITERAL, "output": {"name": "{{ id }}{% if 0 %}{{ nothing }}{% endif %}"}}, [
+    {"input": {"prompt": "a fox"}},
+])  # fmt: skip
+@example({**LITERAL, "prompts": {"seed": 3}}, [{"input": {"prompt": "a fox"}}])
+@example(LITERAL, [{"id": "!a", "input": {"prompt": "a fox"}}])
+@example(LITERAL, [{"tags": [" ", "b"], "input": {"prompt": "a fox"}}])
+@example(LITERAL, [{"gate": "yes", "input": {"prompt": "a fox"}}])
 def test_jobs_problems_and_warnings_are_the_same_both_ways(
     header: dict[str, object], items: list[object]
 ) -> None:
@@ -155,7 +178,7 @@ def test_a_usual_job_is_made_in_one_step() -> None:
         "{id: a, input: {prompt: 'a {red|blue} fox'}}",
         "{id: '!a', input: {prompt: a fox}}",
         "{id: a, input: {prompt: 5}}",
-        "\n    prompt: a fox # red",
+        "id: a\n  input:\n    prompt: a fox # red",
     ],
 )
 def test_what_is_not_usual_goes_the_long_way(item: str) -> None:
