@@ -38,9 +38,15 @@ _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|data:")
 _LIKE_URL = re.compile(r"\s*(?:https?:|www\.|//|(?:[a-z0-9-]+\.)+[a-z]{2,}/)", re.IGNORECASE)
 _FIRST_NAME = re.compile(r"\{\{-?\s*([A-Za-z_]\w*)")
 _URL_HINT = "a URL begins with https://"
+_OUTSIDE_HINT = (
+    "if you trust it, `inputs: outside: true` sends such files too;"
+    " or write the folder in the manifest, before the column"
+)
 _PATH_HINT = "a path is relative to the manifest that it is written in"
 _UNKNOWN = file_url("0" * 64, "unknown")
 """In the place of a file that cannot be used, so that the rest of the input is checked too."""
+UP = ".."
+SKIP = "leave such files out: bad_rows: skip"
 MOST_SUGGESTIONS = 20
 MOST_NAMES = 10_000
 """Names in a folder that are compared with a misspelt one."""
@@ -74,10 +80,19 @@ def forged_problem(body: str, filled: Filled | None) -> InputProblem | None:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a path is written: the manifest, and the data file that its value may come from."""
+    """Where a path is written: the manifest, and the data file that its value may come from.
+
+    `leads`: a row, and not the manifest, says in which folder the path is.
+    `may_skip`: the path is that of a file that `from` finds, and such files could be left out.
+    """
 
     manifest: Path
     data_file: Path | None = None
+    leads: bool = False
+    may_skip: bool = False
+
+    def hint(self, hint: str | None) -> str | None:
+        return f"{hint}, or {SKIP}" if hint and self.may_skip else hint
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +135,7 @@ class LocalFiles:
         usable: list[tuple[FilePlace, LocalFile]] = []
         for place, text in found:
             at = as_written(place.path, written_at)
-            origin = _origin_of(at, item, compiled, cell)
+            origin = _origin_of(at, text, item, compiled, cell)
             one = self._found(text, origin.manifest.parent)
             if wrong := self._trouble(place, text, one, origin):
                 sentence, hint = wrong
@@ -152,12 +167,30 @@ class LocalFiles:
     ) -> tuple[str, str | None] | None:
         match found.file:
             case Unusable(reason, hint):
-                missing = found.name and not _exists(found.path)
-                return reason, self._way_to(text, found.path, origin) if missing else hint
+                if found.name and not _exists(found.path):
+                    return reason, self._way_to(text, found.path, origin)
+                return reason, origin.hint(hint)
+            case LocalFile() if self._is_led_outside(found, origin):
+                assert origin.data_file is not None
+                message = f"{origin.data_file.name} leads to a file outside the manifest's folder"
+                return message, _OUTSIDE_HINT
             case LocalFile() as file:
                 settings = self._settings
                 wrong = trouble_with_file(place, file, by_data=settings.by_data, fit=settings.fit)
-                return wrong and (wrong[0].removesuffix("."), wrong[1] or "use another file")
+                return wrong and (
+                    wrong[0].removesuffix("."),
+                    wrong[1] or origin.hint("use another file"),
+                )
+
+    def _is_led_outside(self, found: _Found, origin: Origin) -> bool:
+        """A data file of somebody else's must not choose which of the user's pictures are sent."""
+        if not origin.leads or self._settings.outside:
+            return False
+        path, *folders = (
+            Path(os.path.abspath(one))  # noqa: PTH100 - resolve() would follow links
+            for one in (found.path, self._top, origin.manifest.parent)
+        )
+        return not any(path.is_relative_to(folder) for folder in folders)
 
     def _way_to(self, text: str, path: Path, origin: Origin) -> str:
         """A hint at what a path that leads nowhere may mean."""
@@ -165,6 +198,13 @@ class LocalFiles:
             return _URL_HINT
         if "\\" in text:
             return "write the path with / instead of \\"
+        if "*" in text:
+            return "a pattern belongs under `from`, which makes a job of each file"
+        plain = text.strip(" '\"")
+        if plain != text and _exists(origin.manifest.parent / plain):
+            return f"write {_shown(plain)}, without quotes or blanks in it"
+        if text.startswith("$"):
+            return "variables of the shell are not replaced here; ~/ is your home folder"
         if origin.data_file is not None and _exists(origin.data_file.parent / text):
             where = os.path.relpath(origin.data_file.parent / text, origin.manifest.parent)
             return f"it is beside {origin.data_file.name}, but {_PATH_HINT}: write {_shown(where)}"
@@ -198,7 +238,9 @@ class LocalFiles:
         return InputProblem(("input", key), message, cures)
 
 
-def _origin_of(at: ProblemPath, item: Item, compiled: CompiledInput, cell: Cell) -> Origin:
+def _origin_of(
+    at: ProblemPath, text: str, item: Item, compiled: CompiledInput, cell: Cell
+) -> Origin:
     """Where a path in the input is written.
 
     One that begins with a variable of another manifest is relative to that one, and the path of a
@@ -215,11 +257,27 @@ def _origin_of(at: ProblemPath, item: Item, compiled: CompiledInput, cell: Cell)
     if first := _FIRST_NAME.match(template.source):
         name = first[1]
         if cell.file and cell.row is not None and name in cell.row:
-            return Origin(part.path)
+            return Origin(part.path, may_skip=not item.skips_bad_rows)
         if cell.variables.get(name) is part.constants.get(name):
             file = part.written_in.get(name, file)
     rows = item.rows
-    return Origin(file, None if rows is None or rows.are_files else rows.path)
+    if rows is None or rows.are_files:
+        return Origin(file)
+    return Origin(file, rows.path, leads=_row_leads(text, template.source, cell))
+
+
+def _row_leads(text: str, source: str, cell: Cell) -> bool:
+    """Whether a row makes a path absolute, or takes it out of the folder that the template names.
+
+    A template that begins with a text or a variable of the manifest names a folder itself.
+    """
+    first = _FIRST_NAME.match(source)
+    is_of_row = first is None or first[1] in {"row", *(cell.row or ())}
+    own = None if first is None or is_of_row else cell.variables.get(first[1])
+    if is_of_row and source.startswith("{") and (text.startswith("~") or Path(text).is_absolute()):
+        return True
+    own_steps = source.count(UP) + (own.count(UP) if isinstance(own, str) else 0)
+    return Path(text).parts.count(UP) > own_steps
 
 
 def _name_of(path: Path, top: Path) -> str:

@@ -22,7 +22,7 @@ from batchgen.uploads.preparing import Preparation, prepare, read_whole
 from batchgen.uploads.sending import AT_ONCE, places_of, size_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Mapping
     from pathlib import Path
 
     from batchgen.input_files import InputFile
@@ -39,6 +39,9 @@ MOST_KNOWN = 10_000
 """Files whose keys are remembered; the next look asks the bucket again."""
 
 HOUR = 3600.0
+KNOWN_FOR = HOUR
+"""Then the bucket is asked again: a rule may have deleted the object, and the vendor charges for a
+request whose input is gone."""
 SHORTEST_URL = 6 * HOUR
 LONGEST_URL = 7 * 24 * HOUR
 """S3 signs for a week at most."""
@@ -59,7 +62,7 @@ def seconds_of_urls(timeout: float) -> float:
 
 
 class BucketSender:
-    """`folder` is what relative paths begin at. `hide` is given what secret URLs begin with.
+    """`folder` is what relative paths begin at.
 
     URLs are signed anew for each submit. May be cancelled at any moment: half an upload is no
     object.
@@ -73,15 +76,13 @@ class BucketSender:
         *,
         fit: bool,
         url_seconds: float,
-        hide: Callable[[str], None],
     ) -> None:
         self._bucket = bucket
         self._folder = folder
         self._processes = processes
         self._fit = fit
         self._seconds = url_seconds
-        self._hide = hide
-        self._known: OrderedDict[Wanted, str] = OrderedDict()
+        self._known: OrderedDict[Wanted, tuple[str, float]] = OrderedDict()
         self._locks: WeakValueDictionary[object, asyncio.Lock] = WeakValueDictionary()
         self._budget = ByteBudget(BYTES_AT_ONCE)
         self._turns = asyncio.Semaphore(AT_ONCE)
@@ -110,16 +111,16 @@ class BucketSender:
         return resolved(body, urls), Share(self._budget, 0)
 
     async def _signed(self, key: str) -> str:
-        url = await self._bucket.url(key, self._seconds)
-        self._hide(url.partition("?")[0].removesuffix(key))
-        return url
+        return await self._bucket.url(key, self._seconds)
 
     async def _key_of(self, file: InputFile, place: FilePlace) -> str:
         wanted: Wanted = (file.sha256, place.kind, place.rules)
         async with self._lock(wanted):
-            key = self._known.get(wanted)
-            if key is None:
-                key = self._known[wanted] = await self._uploaded(file, place)
+            now = asyncio.get_running_loop().time()
+            key, since = self._known.get(wanted, ("", now))
+            if not key or now - since >= KNOWN_FOR:
+                key = await self._uploaded(file, place)
+                self._known[wanted] = key, now
             self._known.move_to_end(wanted)
             if len(self._known) > MOST_KNOWN:
                 self._known.popitem(last=False)
@@ -164,13 +165,10 @@ async def open_bucket_sender(
     *,
     fit: bool,
     url_seconds: float,
-    hide: Callable[[str], None],
 ) -> AsyncIterator[BucketSender]:
     """Raises BucketError if the bucket cannot be used."""
     with ProcessPool(min(cores(), AT_ONCE)) as processes:
         async with open_bucket(place, env) as bucket:
-            sender = BucketSender(
-                bucket, folder, processes, fit=fit, url_seconds=url_seconds, hide=hide
-            )
+            sender = BucketSender(bucket, folder, processes, fit=fit, url_seconds=url_seconds)
             await sender.check()
             yield sender

@@ -72,7 +72,6 @@ class Desk:
         self.folder = folder
         self.processes = processes
         self.bucket = MemoryBucket()
-        self.hidden: list[str] = []
         self.sender = self.next_run()
 
     def next_run(self, *, fit: bool = False) -> BucketSender:
@@ -82,7 +81,6 @@ class Desk:
             self.processes,
             fit=fit,
             url_seconds=60,
-            hide=self.hidden.append,
         )
         return self.sender
 
@@ -113,7 +111,6 @@ async def test_files_are_named_by_their_content_and_urls_are_signed_anew(desk: D
     assert first == f"https://bucket.example/pictures/{sha256}.png{SECRET}1"
     assert second == f"https://bucket.example/pictures/{sha256}.png{SECRET}2"
     assert desk.bucket.types == {f"{sha256}.png": "image/png"}
-    assert set(desk.hidden) == {"https://bucket.example/pictures/"}
     assert desk.bucket.calls == ["has", "put", "url", "url"]
 
 
@@ -161,6 +158,19 @@ async def test_only_so_many_keys_are_remembered(
     assert desk.bucket.calls == ["url", "has", "url"]
     assert len(desk.sender._known) == 2
     assert not desk.sender._locks
+
+
+async def test_an_object_that_was_deleted_in_a_long_run_is_put_again(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = desk.picture("a.png")
+    await desk.sent(url)
+    desk.bucket.objects.clear()
+    await desk.sent(url)
+    assert not desk.bucket.objects
+    monkeypatch.setattr("batchgen.uploads.bucket_sending.KNOWN_FOR", 0.0)
+    await desk.sent(url)
+    assert len(desk.bucket.objects) == 1
 
 
 async def test_what_changed_or_is_damaged_or_missing_is_not_uploaded(desk: Desk) -> None:

@@ -84,7 +84,11 @@ _TRANSLATIONS = (
         "text cannot follow | or > on its line",
         "begin the text on the next line, indented",
     ),
-    (r"alphabetic or numeric", "the name after this & or * is missing", None),
+    (
+        r"alphabetic or numeric",
+        "the name after this & or * is missing",
+        "put a text that begins with & or * in quotes: '*.jpg'",
+    ),
     (r"document start", "there is unexpected text here", "a manifest is one mapping of keys"),
 )
 
