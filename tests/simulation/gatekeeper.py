@@ -57,12 +57,15 @@ class Gatekeeper:
         self.submitted.clear()
         self._sent.clear()
 
-    def see(self, body: Mapping[str, Any]) -> None:
-        """A submit has arrived; it is not charged yet."""
-        if self.photos is None:
-            self.findings += self._urls(body)
-        else:
-            self.photos.see(body)
+    def see(self, body: Mapping[str, Any]) -> frozenset[str]:
+        """A submit has arrived; it is not charged yet. Returns the hashes of own files in it."""
+        self._look_at(body)
+        if self.photos is not None:
+            return self.photos.see(body)
+        self.findings += self._urls(body)
+        return frozenset()
+
+    def _look_at(self, body: Mapping[str, Any]) -> None:
         job = body["prompt"]
         self.submitted.add(job)
         if job in self.kept:

@@ -8,7 +8,7 @@ import hashlib
 import json
 import struct
 import zlib
-from collections import Counter
+from collections import Counter, defaultdict
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -111,7 +111,6 @@ class Photos:
     changes: Counter[int] = field(default_factory=Counter)
     objects: dict[str, str] = field(default_factory=dict)
     puts: Counter[str] = field(default_factory=Counter)
-    got: dict[str, set[str]] = field(default_factory=dict)
     whole: Counter[str] = field(default_factory=Counter)
     cut_short: set[tuple[str, int]] = field(default_factory=set)
     findings: list[Finding] = field(default_factory=list)
@@ -153,15 +152,16 @@ class Photos:
 
     # What the vendor sees.
 
-    def see(self, body: Mapping[str, Any]) -> None:
+    def see(self, body: Mapping[str, Any]) -> frozenset[str]:
         """A submit has arrived; it is not charged yet."""
         job = body["prompt"]
         if HOST in json.dumps(body):
             self.findings.append(Finding("own file", f"{job} was sent with a file URL"))
-            return
+            return frozenset()
         found = {self._content(job, url) for url in body.get("image_urls", ())}
-        self.got.setdefault(job, set()).update(filter(None, found))
-        self.sent += len(found - {""})
+        contents = frozenset(one for one in found if one)
+        self.sent += len(contents)
+        return contents
 
     def _content(self, job: str, url: str) -> str | None:
         if url.startswith("data:"):
@@ -215,13 +215,19 @@ class Photos:
 
     def at_the_end(self) -> Iterator[Finding]:
         """The vendor got what the state says: a changed file is not paid for in its place."""
-        known: dict[str, set[str]] = {}
-        sql = "SELECT id, coalesce(attempt.body, job.body) FROM attempt JOIN job ON seq = job"
-        for job, body in self.night.query(sql):
-            known.setdefault(job, set()).update(one.sha256 for one in files_in(body))
-        for job, contents in self.got.items():
-            if not contents <= known.get(job, set()):
-                yield Finding("other bytes", f"{job} was sent with bytes that the state knows not")
+        by_job: dict[str, set[str]] = defaultdict(set)
+        by_request: dict[str, set[str]] = {}
+        for job, request_id, body in self.night.query(
+            "SELECT id, request_id, coalesce(attempt.body, job.body)"
+            " FROM attempt JOIN job ON seq = job"
+        ):
+            contents = {one.sha256 for one in files_in(body)}
+            by_job[job] |= contents
+            by_request[request_id] = contents
+        for charge in self.night.vendor.ledger.values():
+            if not charge.contents <= by_request.get(charge.id, by_job[charge.job]):
+                words = f"{charge.id} of {charge.job} was made from what the state knows not"
+                yield Finding("other bytes", words)
         for key, count in self.puts.items():
             if count > 1:
                 yield Finding("bucket", f"{key} was uploaded {count} times")

@@ -151,7 +151,7 @@ class Connection(asyncio.Transport):
         self._handles: list[asyncio.TimerHandle] = []
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        if self._closing or self._network.dead or self._lost:
+        if self._closing or self._network.dead:
             return
         if not self._buffer:
             self._network.point(f"{_kind(bytes(data))}: before the first byte")
@@ -162,12 +162,13 @@ class Connection(asyncio.Transport):
             return
         if self._network.photos and _kind(request.raw) == "submit":
             self._network.photos.whole[json.loads(request.body)["prompt"]] += 1
-        self._send(request)
+        if not self._lost:
+            self._send(request)
 
     def _take_part(self) -> None:
         """More of a large body is to come: the line takes it as fast as it can."""
         photos = self._network.photos
-        if photos is None or len(self._buffer) < PART:
+        if photos is None or self._lost or len(self._buffer) < PART:
             return
         self._network.point("submit: part of the body")
         if self._network.dead:
