@@ -70,8 +70,8 @@ class Charge:
 
     `also_told` are jobs whose submits were answered with this id. `looks` counts the results that
     were told of its end. `take` is what a chain's input
-    said; `outdated`: the manifest has said another one since. `contents` are hashes of the user's own
-    files.
+    said; `outdated`: the manifest has said another one since. `contents` are hashes of the user's
+    own files.
     """
 
     id: str
