@@ -1,14 +1,16 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import threading
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from batchgen import concurrency
-from batchgen.concurrency import TERMINATION_SIGNALS, Threads, in_thread
+from batchgen.concurrency import TERMINATION_SIGNALS, Threads, in_thread, run_loop
 from batchgen.engine.shielded_tasks import LAST_ANSWERS
 
 
@@ -85,6 +87,21 @@ async def test_work_may_raise_what_no_future_takes() -> None:
 def test_each_loop_gets_the_results_of_its_own_work() -> None:
     for number in range(3):
         assert asyncio.run(in_thread(lambda number=number: number)) == number  # type: ignore[misc]
+
+
+@pytest.mark.parametrize("installed", [True, False])
+def test_a_run_uses_uvloop_where_it_is_installed(
+    monkeypatch: pytest.MonkeyPatch, *, installed: bool
+) -> None:
+    class Quick(asyncio.SelectorEventLoop):
+        pass
+
+    async def kind() -> type:
+        return type(asyncio.get_running_loop())
+
+    uvloop = SimpleNamespace(new_event_loop=Quick) if installed else None
+    monkeypatch.setitem(sys.modules, "uvloop", uvloop)
+    assert (run_loop(kind()) is Quick) is installed
 
 
 def test_after_a_sigterm_the_process_ends_within_fifteen_seconds() -> None:

@@ -15,12 +15,16 @@ from batchgen.errors import OutputError, UsageError
 from batchgen.text import command_line, plural
 
 if TYPE_CHECKING:
-    from batchgen.manifest.starters.preview import DataFile
+    from batchgen.manifest.rows import RowSource
     from batchgen.models.catalog import Catalog, Model
+
+EDIT = "bytedance/dreamina-4-0/edit"
+"""The model for own files, unless another is named."""
 
 
 @click.command()
 @click.argument("manifest", type=click.Path(path_type=Path), default="manifest.yaml")
+@click.argument("unquoted", nargs=-1, metavar="")
 @click.option(
     "--model",
     metavar="MODEL",
@@ -32,23 +36,21 @@ if TYPE_CHECKING:
     "rows",
     type=click.Path(path_type=Path),
     metavar="FILE",
-    help="Make a job of each row of a data file: CSV, TSV, JSON, JSON Lines, Parquet or .txt.",
+    help="Make a job of each row of a data file (CSV, TSV, JSON, JSON Lines, Parquet or .txt), or"
+    " of each file of a folder or pattern, such as 'photos/*.jpg' in quotes.",
 )
-def init(manifest: Path, model: str | None, rows: Path | None) -> int:
+def init(manifest: Path, unquoted: tuple[str, ...], model: str | None, rows: Path | None) -> int:
     """Write a commented manifest to start from."""
-    from batchgen.manifest.starters.preview import preview_rows
-
-    wanted = None if model is None else _find(model, manifest)
-    if rows is not None and wanted is None:
-        raise UsageError(
-            "--from needs --model: which keys a row can fill depends on it",
-            next_step=f"add one of: {', '.join(_model_options(manifest))}",
-        )
-    data = None if rows is None else preview_rows(rows)
-    _write(manifest, _text(manifest, wanted, rows, data))
+    _refuse_unquoted(manifest, unquoted)
+    files = None if rows is None else _files_source(rows)
+    if files is not None:
+        text, bad = _of_files(manifest, _find(model or EDIT, manifest), files)
+    else:
+        wanted = None if model is None else _find(model, manifest)
+        text, bad = _of_rows(manifest, wanted, rows)
+    _write(manifest, text)
     print_text(f"created {manifest}")
-    if data is not None and data.bad:
-        bad = plural(data.bad, "bad row")
+    if bad:
         shows = f"{command_line('validate', manifest)} shows what is wrong"
         print_text(f"  → {bad} in {rows}: {shows}")
     command = command_line("run", manifest, emulator=True)
@@ -56,18 +58,58 @@ def init(manifest: Path, model: str | None, rows: Path | None) -> int:
     return 0
 
 
-def _text(path: Path, model: Model | None, rows: Path | None, data: DataFile | None) -> str:
+def _of_files(manifest: Path, model: Model, source: RowSource) -> tuple[str, str]:
+    from batchgen.manifest.starters.manifests import files_manifest
+    from batchgen.manifest.starters.preview import preview_files
+
+    found = preview_files(source)
+    written = source.written
+    if not written.startswith("~/"):
+        written = _seen_from(manifest, Path(written))
+    text = files_manifest(manifest.stem, model, written, found)
+    return text, plural(found.bad, "bad file") if found.bad else ""
+
+
+def _of_rows(manifest: Path, model: Model | None, rows: Path | None) -> tuple[str, str]:
+    """The text of a manifest, and how many rows are bad, if some are."""
     from batchgen.manifest.starters.manifests import (
         model_manifest,
         rows_manifest,
         starter_manifest,
     )
+    from batchgen.manifest.starters.preview import preview_rows
 
+    if rows is None:
+        name = manifest.stem
+        return (model_manifest(name, model) if model else starter_manifest(name)), ""
     if model is None:
-        return starter_manifest(path.stem)
-    if rows is None or data is None:
-        return model_manifest(path.stem, model)
-    return rows_manifest(path.stem, model, _seen_from(path, rows), data)
+        raise UsageError(
+            "--from needs --model: which keys a row can fill depends on it",
+            next_step=f"add one of: {', '.join(_model_options(manifest))}",
+        )
+    data = preview_rows(rows)
+    text = rows_manifest(manifest.stem, model, _seen_from(manifest, rows), data)
+    return text, plural(data.bad, "bad row") if data.bad else ""
+
+
+def _files_source(rows: Path) -> RowSource | None:
+    """The pictures, videos and sounds that are meant, if not a data file."""
+    from batchgen.manifest.rows.sources import row_source
+
+    source = row_source(str(rows / "*" if rows.is_dir() else rows), Path())
+    return source if source.are_files else None
+
+
+def _refuse_unquoted(manifest: Path, more: tuple[str, ...]) -> None:
+    """A shell replaces a pattern that is not in quotes by the names of the files."""
+    from batchgen.manifest.rows.sources import is_media
+
+    if more or is_media(manifest.name):
+        what = f"unexpected: {' '.join(more[:3])}" if more else f"{manifest} is no manifest"
+        raise UsageError(
+            what,
+            next_step="put a pattern in quotes: batchgen init --from 'photos/*.jpg'",
+        )
 
 
 def _write(path: Path, text: str) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 from bisect import insort
 from collections import Counter, deque
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from batchgen.engine.backoff import delay
@@ -293,17 +293,19 @@ class Health:
                 pause_for(PauseReason.REFUSALS, count=REFUSALS_IN_A_ROW, code=code, reason=reason)
             )
 
-    def no_contact(self, reason: str, whose: str = "the API") -> None:
-        """The API, or another server that is asked before a submit, did not answer."""
+    def no_contact(self, reason: str, whose: str = "the API", next_step: str = "") -> None:
+        """The API, or something else that a submit needs, did not answer.
+
+        `next_step`: what helps, if it is not the network.
+        """
         now = _loop_time()
         if self._overall.is_shut(now):
             return
         tripped = self._outage.trips(now)
         self._overall.shut(now, delay(self._outage.in_a_row, self._dice))
         if tripped:
-            self._control.pause(
-                pause_for(PauseReason.UNREACHABLE, lets_go=True, whose=whose, reason=reason)
-            )
+            pause = pause_for(PauseReason.UNREACHABLE, lets_go=True, whose=whose, reason=reason)
+            self._control.pause(replace(pause, next_step=next_step or pause.next_step))
 
     def throttled(self, model: ModelHealth, retry_after: float | None, reason: str) -> None:
         """The vendor refused a submit for its rate: wait as it asks, then go slower."""

@@ -113,6 +113,7 @@ class _Broken:
 class _Unclear:
     reason: str
     whose: str = "an input image"
+    next_step: str = ""
 
 
 class InputResolver:
@@ -137,8 +138,8 @@ class InputResolver:
             case _Broken(code, reason):
                 await self._reject(job, code, reason)
                 return Rejected()
-            case _Unclear(reason, whose):
-                self._health.no_contact(reason, whose)
+            case _Unclear(reason, whose, next_step):
+                self._health.no_contact(reason, whose, next_step)
                 return NotNow()
 
     async def _reject(self, job: JobRow, code: str, reason: str) -> None:
@@ -189,8 +190,8 @@ class InputResolver:
                 return Ready(filled.body, sendable)
             case InputsBroken(reason):
                 return _Broken("bad_input", reason)
-            case InputsUnclear(reason):
-                return _Unclear(reason, "an input file")
+            case InputsUnclear(reason, next_step):
+                return _Unclear(reason, "an input file", next_step)
 
     async def _fill_in(self, job: JobRow) -> Ready | _Broken | _Unclear:
         references = references_in(job.body)

@@ -116,9 +116,13 @@ class InputsBroken:
 
 @dataclass(frozen=True, slots=True)
 class InputsUnclear:
-    """A file could not be probed just now: our network's trouble, or its server's."""
+    """A file could not be had just now: our network's or disk's trouble, or its server's.
+
+    `next_step` is what to do if it lasts; empty: what helps against a silent network.
+    """
 
     reason: str
+    next_step: str = ""
 
 
 InputVerdict: TypeAlias = InputsSound | InputsBroken | InputsUnclear

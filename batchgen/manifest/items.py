@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from batchgen.jobs import RejectedJob
 from batchgen.manifest.naming import NameTemplateError, check_template
 from batchgen.manifest.parsing.document import SWEEP_KEYS
-from batchgen.manifest.parsing.nodes import Node, Path, place_of, text_of
+from batchgen.manifest.parsing.nodes import Node, Path, place_of, text_at, text_of
 from batchgen.manifest.rows import RowSource, row_source
 from batchgen.manifest.rows.file_rows import CAPTION
 from batchgen.manifest.schema_validation import job_problems
@@ -20,7 +20,7 @@ from batchgen.manifest.templates.texts import CompiledText, compile_text, is_lit
 from batchgen.models.messages import InputProblem
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable
+    from collections.abc import Collection
     from pathlib import Path as FilePath
 
     from batchgen.jobs import JsonObject
@@ -55,7 +55,7 @@ class Item:
 
     @property
     def is_sweep(self) -> bool:
-        return bool(SWEEP_KEYS & self.node.children.keys())
+        return not SWEEP_KEYS.isdisjoint(self._value)
 
     @property
     def is_repeated(self) -> bool:
@@ -120,8 +120,9 @@ def build_item(node: Node, part: Part, reporter: Reporter) -> Item | None:
     if problems:
         reporter.below(node, problems, job_id=id_of(node))
         return None
-    warn_of_cut_texts(node.child("matrix"), reporter)
-    warn_of_cut_prompts(node.child("input"), part.catalog, reporter)
+    if node.may_have_comments:
+        warn_of_cut_texts(node.child("matrix"), reporter)
+        warn_of_cut_prompts(node.child("input"), part.catalog, reporter)
     return _ItemCompiler(node, reporter).item(part)
 
 
@@ -158,22 +159,19 @@ def _is_of_files(value: Mapping[str, Any], path: FilePath) -> bool:
     return isinstance(source, str) and row_source(source, path.parent).are_files
 
 
-def _children(node: Node | None) -> Iterable[str | int]:
-    return () if node is None else node.children
-
-
 class _ItemCompiler:
     """Compiles the texts of one item and reports invalid templates."""
 
     def __init__(self, node: Node, reporter: Reporter) -> None:
+        assert isinstance(node.value, Mapping)
         self._node = node
+        self._value: Mapping[str, Any] = node.value
         self._reporter = reporter
         self._is_valid = True
 
     def item(self, part: Part) -> Item | None:
         node = self._node
-        value = node.value
-        assert isinstance(value, Mapping)
+        value = self._value
         given, priority = value.get("input", {}), value.get("priority", 0)
         assert isinstance(given, Mapping)
         assert isinstance(priority, int)
@@ -193,29 +191,26 @@ class _ItemCompiler:
         return found if self._is_valid else None
 
     def _text(self, path: Path, default: DefaultText | None = None) -> CompiledText | None:
-        node: Node | None = self._node
-        for step in path:
-            node = node.child(step) if node is not None else None
-        if node is not None:
-            return self._compiled(path, text_of(node))
+        text = text_at(self._node, path)
+        if text is not None:
+            return self._compiled(path, text)
         return None if default is None else self._compiled(path, default.text, default)
 
     def _tags(self, part: Part) -> tuple[tuple[Path, CompiledText], ...]:
-        tags = self._node.child("tags")
+        tags = self._value.get("tags", ())
         found: list[tuple[Path, CompiledText | None]] = [
             (path, self._compiled(path, tag.text, tag))
             for path, tag in (
                 (("defaults", "tags", n), one) for n, one in enumerate(part.defaults.tags)
             )
         ]
-        found += [(("tags", index), self._text(("tags", index))) for index in _children(tags)]
+        found += [(("tags", index), self._text(("tags", index))) for index in range(len(tags))]
         return tuple((path, tag) for path, tag in found if tag is not None)
 
     def _name(self) -> str | None:
-        child = self._node.child("name")
-        if child is None:
+        name = text_at(self._node, ("name",))
+        if name is None:
             return None
-        name = text_of(child)
         try:
             check_template(name, extra=None)
         except NameTemplateError as exc:

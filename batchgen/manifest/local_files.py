@@ -41,6 +41,7 @@ _URL_HINT = "a URL begins with https://"
 _PATH_HINT = "a path is relative to the manifest that it is written in"
 _UNKNOWN = file_url("0" * 64, "unknown")
 """In the place of a file that cannot be used, so that the rest of the input is checked too."""
+SKIP = "leave such files out: bad_rows: skip"
 MOST_SUGGESTIONS = 20
 MOST_NAMES = 10_000
 """Names in a folder that are compared with a misspelt one."""
@@ -74,10 +75,17 @@ def forged_problem(body: str, filled: Filled | None) -> InputProblem | None:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a path is written: the manifest, and the data file that its value may come from."""
+    """Where a path is written: the manifest, and the data file that its value may come from.
+
+    `may_skip`: the path is that of a file that `from` finds, and such files could be left out.
+    """
 
     manifest: Path
     data_file: Path | None = None
+    may_skip: bool = False
+
+    def hint(self, hint: str | None) -> str | None:
+        return f"{hint}, or {SKIP}" if hint and self.may_skip else hint
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,12 +160,16 @@ class LocalFiles:
     ) -> tuple[str, str | None] | None:
         match found.file:
             case Unusable(reason, hint):
-                missing = found.name and not _exists(found.path)
-                return reason, self._way_to(text, found.path, origin) if missing else hint
+                if found.name and not _exists(found.path):
+                    return reason, self._way_to(text, found.path, origin)
+                return reason, origin.hint(hint)
             case LocalFile() as file:
                 settings = self._settings
                 wrong = trouble_with_file(place, file, by_data=settings.by_data, fit=settings.fit)
-                return wrong and (wrong[0].removesuffix("."), wrong[1] or "use another file")
+                return wrong and (
+                    wrong[0].removesuffix("."),
+                    wrong[1] or origin.hint("use another file"),
+                )
 
     def _way_to(self, text: str, path: Path, origin: Origin) -> str:
         """A hint at what a path that leads nowhere may mean."""
@@ -165,6 +177,13 @@ class LocalFiles:
             return _URL_HINT
         if "\\" in text:
             return "write the path with / instead of \\"
+        if "*" in text:
+            return "a pattern belongs under `from`, which makes a job of each file"
+        plain = text.strip(" '\"")
+        if plain != text and _exists(origin.manifest.parent / plain):
+            return f"write {_shown(plain)}, without quotes or blanks in it"
+        if text.startswith("$"):
+            return "variables of the shell are not replaced here; ~/ is your home folder"
         if origin.data_file is not None and _exists(origin.data_file.parent / text):
             where = os.path.relpath(origin.data_file.parent / text, origin.manifest.parent)
             return f"it is beside {origin.data_file.name}, but {_PATH_HINT}: write {_shown(where)}"
@@ -215,7 +234,7 @@ def _origin_of(at: ProblemPath, item: Item, compiled: CompiledInput, cell: Cell)
     if first := _FIRST_NAME.match(template.source):
         name = first[1]
         if cell.file and cell.row is not None and name in cell.row:
-            return Origin(part.path)
+            return Origin(part.path, may_skip=not item.skips_bad_rows)
         if cell.variables.get(name) is part.constants.get(name):
             file = part.written_in.get(name, file)
     rows = item.rows

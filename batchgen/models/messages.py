@@ -285,11 +285,22 @@ def _pattern_message(error: ValidationError, place: str) -> Message:
 
 def _format_message(error: ValidationError, place: str) -> Message:
     if isinstance(error.cause, UnfitUrlError):
-        hint = "the vendor's servers fetch the file: HTTPS, public, without login"
-        if str(error.instance).lower().startswith("file:"):
-            hint = "for a file of this machine, write its path alone, without file://"
-        return f"{place} {error.cause}; {_got(error)}", hint
+        text = _text(error)
+        if not text.strip():
+            return f"{place} is empty", "write a URL, or the path of a file of yours"
+        return f"{place} {error.cause}; {_got(error)}", _url_hint(text)
     return f"{place} must be a valid {error.validator_value}; {_got(error)}", None
+
+
+def _url_hint(text: str) -> str:
+    scheme = text.partition(":")[0].lower()
+    if scheme == "file":
+        return "for a file of this machine, write its path alone, without file://"
+    if scheme == "data":
+        return "write the path of a file: it is put into the request for you"
+    if scheme in {"s3", "gs", "az"}:
+        return "write the path of the file on this machine, or an https:// URL that anyone can read"
+    return "the vendor's servers fetch the file: HTTPS, public, without login"
 
 
 def _other_message(error: ValidationError, place: str) -> Message:

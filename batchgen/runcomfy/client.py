@@ -115,9 +115,9 @@ class RunComfy:
         self._get_timeout = aiohttp.ClientTimeout(total=limits.read, connect=limits.connect)
         self._limits = limits
 
-    def hide_urls_below(self, prefix: str) -> None:
-        """Take the queries of such URLs, which are secret, out of every answer from now on."""
-        self._hidden.add(prefix)
+    def hide_urls_of(self, bucket: str) -> None:
+        """Take the signatures of the user's own files there out of every answer from now on."""
+        self._hidden.add(bucket)
 
     async def submit(
         self, model: str, body: str, before_last: BeforeLast = at_once

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import platformdirs
 
+from batchgen.concurrency import run_loop
 from batchgen.errors import OutputError, UsageError
 from batchgen.runs.cancel import cancel
 from batchgen.runs.context import World, find_run
@@ -51,7 +52,7 @@ def run(
     with an `exit_code`.
     """
     _outside_of_loops("run")
-    return asyncio.run(run_async(manifest, options, on_event=on_event, signals=signals))
+    return run_loop(run_async(manifest, options, on_event=on_event, signals=signals))
 
 
 async def run_async(

@@ -236,6 +236,8 @@ async def work(
         facts = await _facts_before_run(
             context, store, workload, api, emit, streams=ingest is not None
         )
+        opening = own_files_of(context, api, collecting=workload.is_collecting)
+        own_files = await stack.enter_async_context(opening)
         ports = Ports(
             api=SiftedApi(api, files.downloader.peek),
             store=store,
@@ -247,12 +249,12 @@ async def work(
             inputs=images,
             catalog=context.manifest.catalog,
             results=results,
-            own_files=await stack.enter_async_context(own_files_of(context, api)),
+            own_files=own_files,
         )
         policy = _within_limits(policy, open_files, context, workload)
         scheduler = Scheduler(ports, policy, workload.selection, emit)
-        if facts.outdated is not None:
-            scheduler.pause(facts.outdated)
+        if pause := facts.outdated or own_files.pause:
+            scheduler.pause(pause)
         if ingest is not None:
             ingest.judge_by(facts.rules)
         tuner = Tuner(scheduler, store, emit, open_files, facts.prices, facts.prices_for)

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import shlex
 import shutil
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from yarl import URL
 
@@ -25,6 +26,7 @@ from batchgen.engine.ports import DiskUsage, InputsBroken, InputsUnclear, Sendab
 from batchgen.errors import BucketError, OutputError
 from batchgen.fs import disk_errors
 from batchgen.manifest.policy import CheckInputs
+from batchgen.pauses import PauseReason, pause_for
 from batchgen.runcomfy.client import DEFAULT_LIMITS, connect
 from batchgen.runcomfy.token import Token, find_token
 from batchgen.runs.input_images import open_input_images
@@ -37,8 +39,8 @@ if TYPE_CHECKING:
     from batchgen.downloads.embedding import Provenance
     from batchgen.downloads.fetch import Downloader
     from batchgen.downloads.outcomes import Fetched, FetchOutcome, VerifiedFile
-    from batchgen.engine.ports import OwnFiles
-    from batchgen.models.catalog import Catalog
+    from batchgen.models.catalog import Catalog, Model
+    from batchgen.pauses import Pause
     from batchgen.runcomfy.client import RunComfy
     from batchgen.runs.context import RunContext
     from batchgen.runs.folder import RunFolder
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
     from batchgen.runs.options import RunOptions
     from batchgen.state.store import Store
     from batchgen.uploads.bucket_sending import BucketSender
+    from batchgen.uploads.byte_budget import Share
     from batchgen.uploads.sending import DataSender
 
 
@@ -86,7 +89,7 @@ async def connected(context: RunContext, asks: int = 0) -> AsyncIterator[RunComf
         async with connect(
             context.base, token, limits=limits, wall_clock=wall_clock, proxies=context.proxies
         ) as api:
-            yield api
+            yield _discreet(api, context)
         return
     async with (
         rehearsal(context.folder, context.options, context.manifest.schema_folders) as (
@@ -95,7 +98,14 @@ async def connected(context: RunContext, asks: int = 0) -> AsyncIterator[RunComf
         ),
         connect(base, token, limits=limits, wall_clock=wall_clock) as api,
     ):
-        yield api
+        yield _discreet(api, context)
+
+
+def _discreet(api: RunComfy, context: RunContext) -> RunComfy:
+    """Even where nothing is sent: answers repeat the URLs that earlier runs signed."""
+    if not context.manifest.inputs.by_data:
+        api.hide_urls_of(urlsplit(context.manifest.inputs.send).netloc)
+    return api
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,11 +162,23 @@ async def input_images_of(context: RunContext, store: Store) -> AsyncIterator[In
 
 
 @dataclass(frozen=True, slots=True)
-class SentFiles:
-    """The engine's port to the user's own files, in the request itself or in a bucket."""
+class UnusableBucket:
+    error: BucketError
 
-    sender: DataSender | BucketSender
+    async def body_for(self, _model: Model, _body: str) -> tuple[str, Share]:
+        raise self.error
+
+
+@dataclass(frozen=True, slots=True)
+class SentFiles:
+    """The engine's port to the user's own files, in the request itself or in a bucket.
+
+    `pause` says why nothing can be submitted, if the bucket cannot be used.
+    """
+
+    sender: DataSender | BucketSender | UnusableBucket
     catalog: Catalog
+    pause: Pause | None = None
 
     async def sendable(self, model: str, body: str) -> Sendable | InputsBroken | InputsUnclear:
         known = self.catalog.find(model)
@@ -167,18 +189,21 @@ class SentFiles:
         except CannotSendError as exc:
             return InputsBroken(str(exc))
         except NotNowError as exc:
-            return InputsUnclear(str(exc))
+            return InputsUnclear(str(exc), exc.next_step)
         except BucketError as exc:
             # It could be used when the run began: access that is restored later suffices.
-            return InputsUnclear(f"{exc.where}: {exc.what}")
+            return InputsUnclear(f"{exc.where}: {exc.what}", exc.next_step or "")
         return Sendable(text, share.release)
 
 
 @asynccontextmanager
-async def own_files_of(context: RunContext, api: RunComfy) -> AsyncIterator[OwnFiles]:
+async def own_files_of(
+    context: RunContext, api: RunComfy, *, collecting: bool
+) -> AsyncIterator[SentFiles]:
     """A rehearsal sends them as a real run does, to the emulator.
 
-    Raises BucketError for a bucket that cannot be used.
+    Raises BucketError for a bucket that cannot be used, unless `collecting`: credentials that have
+    ended overnight must not keep the run from results that are paid for.
     """
     # Loaded here: most runs send no pictures.
     from batchgen.uploads.bucket_sending import (  # noqa: PLC0415 - see above
@@ -194,15 +219,27 @@ async def own_files_of(context: RunContext, api: RunComfy) -> AsyncIterator[OwnF
             yield SentFiles(sender, manifest.catalog)
         return
     emulator = str(URL(api.base).origin()) if context.on_this_machine else ""
-    async with open_bucket_sender(
+    opening = open_bucket_sender(
         BucketPlace(manifest.inputs.send, emulator),
         context.world.env,
         folder,
         fit=manifest.inputs.fit,
         url_seconds=seconds_of_urls(manifest.policy.timeout),
-        hide=api.hide_urls_below,
-    ) as bucket_sender:
-        yield SentFiles(bucket_sender, manifest.catalog)
+    )
+    async with AsyncExitStack() as stack:
+        try:
+            found = SentFiles(await stack.enter_async_context(opening), manifest.catalog)
+        except BucketError as exc:
+            if not collecting:
+                raise
+            found = SentFiles(UnusableBucket(exc), manifest.catalog, _pause_for_bucket(exc))
+        yield found
+
+
+def _pause_for_bucket(error: BucketError) -> Pause:
+    reason = f"{error.where}: {error.what}"
+    pause = pause_for(PauseReason.UNREACHABLE, whose="the bucket", reason=reason)
+    return replace(pause, next_step=error.next_step or pause.next_step)
 
 
 USUALLY_OPEN = 40

@@ -137,7 +137,8 @@ def _judge_again(db: sqlite3.Connection, file_id: int, sha256: str) -> None:
 def _has_due_dependants(db: sqlite3.Connection, seq: int) -> bool:
     return bool(
         db.execute(
-            "SELECT 1 FROM need JOIN job ON job.seq = need.job"
+            # In this order: SQLite would rather go through all jobs that are due.
+            "SELECT 1 FROM need CROSS JOIN job ON job.seq = need.job"
             f" WHERE need.needs = ? AND {DUE} LIMIT 1",
             (seq,),
         ).fetchone()

@@ -340,7 +340,7 @@ def awaiting(db: sqlite3.Connection) -> Iterator[Awaiting]:
 def released_by(db: sqlite3.Connection, approved: Iterable[int]) -> int:
     """How many jobs could start if these were approved, as nothing else holds them back."""
     (count,) = db.execute(
-        "SELECT count(*) FROM (SELECT need.job FROM need JOIN job ON job.seq = need.job"
+        "SELECT count(*) FROM (SELECT need.job FROM need CROSS JOIN job ON job.seq = need.job"
         " WHERE need.needs IN (SELECT value FROM json_each(?))"
         " AND job.state = 'pending' AND job.listed = 1"
         " GROUP BY need.job HAVING count(*) = job.waiting)",
@@ -358,7 +358,7 @@ def held_back(db: sqlite3.Connection, selection: Selection) -> Held:
         return NOTHING_HELD
     (to_approve,) = db.execute(
         f"SELECT count(*) FROM job AS gated WHERE {_ASKS} AND EXISTS ("
-        "SELECT 1 FROM need JOIN job ON job.seq = need.job"
+        "SELECT 1 FROM need CROSS JOIN job ON job.seq = need.job"
         f" WHERE need.needs = gated.seq AND {pending})",
         values,
     ).fetchone()

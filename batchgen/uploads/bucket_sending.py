@@ -22,7 +22,7 @@ from batchgen.uploads.preparing import Preparation, prepare, read_whole
 from batchgen.uploads.sending import AT_ONCE, places_of, size_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Mapping
+    from collections.abc import AsyncIterator, Mapping
     from pathlib import Path
 
     from batchgen.input_files import InputFile
@@ -59,7 +59,7 @@ def seconds_of_urls(timeout: float) -> float:
 
 
 class BucketSender:
-    """`folder` is what relative paths begin at. `hide` is given what secret URLs begin with.
+    """`folder` is what relative paths begin at.
 
     URLs are signed anew for each submit. May be cancelled at any moment: half an upload is no
     object.
@@ -73,14 +73,12 @@ class BucketSender:
         *,
         fit: bool,
         url_seconds: float,
-        hide: Callable[[str], None],
     ) -> None:
         self._bucket = bucket
         self._folder = folder
         self._processes = processes
         self._fit = fit
         self._seconds = url_seconds
-        self._hide = hide
         self._known: OrderedDict[Wanted, str] = OrderedDict()
         self._locks: WeakValueDictionary[object, asyncio.Lock] = WeakValueDictionary()
         self._budget = ByteBudget(BYTES_AT_ONCE)
@@ -110,9 +108,7 @@ class BucketSender:
         return resolved(body, urls), Share(self._budget, 0)
 
     async def _signed(self, key: str) -> str:
-        url = await self._bucket.url(key, self._seconds)
-        self._hide(url.partition("?")[0].removesuffix(key))
-        return url
+        return await self._bucket.url(key, self._seconds)
 
     async def _key_of(self, file: InputFile, place: FilePlace) -> str:
         wanted: Wanted = (file.sha256, place.kind, place.rules)
@@ -164,13 +160,10 @@ async def open_bucket_sender(
     *,
     fit: bool,
     url_seconds: float,
-    hide: Callable[[str], None],
 ) -> AsyncIterator[BucketSender]:
     """Raises BucketError if the bucket cannot be used."""
     with ProcessPool(min(cores(), AT_ONCE)) as processes:
         async with open_bucket(place, env) as bucket:
-            sender = BucketSender(
-                bucket, folder, processes, fit=fit, url_seconds=url_seconds, hide=hide
-            )
+            sender = BucketSender(bucket, folder, processes, fit=fit, url_seconds=url_seconds)
             await sender.check()
             yield sender

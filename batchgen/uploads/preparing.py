@@ -6,8 +6,10 @@ What is damaged, missing, or not what the run took it for is found out here, bef
 from __future__ import annotations
 
 import hashlib
+import os
 from dataclasses import dataclass
 from io import BytesIO
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from batchgen.downloads.decoding import DIED, LIGHT_PIXELS, MEMORY_BYTES, decode, limit_memory
@@ -29,11 +31,9 @@ from batchgen.uploads.fitting import (
     smaller_copy,
     sniff_own,
 )
-from batchgen.uploads.outcomes import CannotSendError, NotNowError
+from batchgen.uploads.outcomes import CannotSendError, NotNowError, unreadable
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from batchgen.downloads.media import Format
     from batchgen.input_files import InputFile
     from batchgen.models.file_rules import FilePlace
@@ -61,15 +61,17 @@ class Preparation:
 
 
 def read_whole(path: Path, file: InputFile) -> bytes:
-    """The file's bytes, if they are still those that its URL names. Raises CannotSendError."""
+    """The file's bytes, if they are still those that its URL names.
+
+    Raises CannotSendError and NotNowError.
+    """
     try:
         # People link to their pictures; a link is followed once, and only to a plain file.
-        with open_to_read(path.resolve()) as opened:
+        # Not path.resolve(), which raises RuntimeError for links in a circle.
+        with open_to_read(Path(os.path.realpath(path))) as opened:
             content = opened.read(MOST_READ + 1)
-    except FileNotFoundError as exc:
-        raise CannotSendError(f"{file.path} is missing") from exc
     except OSError as exc:
-        raise CannotSendError(f"{file.path} cannot be read ({exc.strerror})") from exc
+        raise unreadable(path, file.path, exc) from exc
     except OutputError as exc:
         raise CannotSendError(f"{file.path} is not a file") from exc
     if len(content) > MOST_READ:

@@ -16,7 +16,7 @@ from batchgen.models.file_limits import DATA_BYTES, MIB, REQUEST_BYTES
 from batchgen.models.file_rules import FilePlace, files_of
 from batchgen.processes import ProcessPool, cores
 from batchgen.uploads.byte_budget import ByteBudget
-from batchgen.uploads.outcomes import CannotSendError
+from batchgen.uploads.outcomes import CannotSendError, unreadable
 from batchgen.uploads.preparing import Preparation, prepare, read_whole
 
 if TYPE_CHECKING:
@@ -122,12 +122,11 @@ def places_of(model: Model, body: str, files: Sequence[InputFile]) -> dict[str, 
 
 
 def size_of(path: Path, file: InputFile) -> int:
+    """Raises CannotSendError and NotNowError."""
     try:
         return path.stat().st_size
-    except FileNotFoundError as exc:
-        raise CannotSendError(f"{file.path} is missing") from exc
     except OSError as exc:
-        raise CannotSendError(f"{file.path} cannot be read ({exc.strerror})") from exc
+        raise unreadable(path, file.path, exc) from exc
 
 
 def _in_base64(size: int) -> int:

@@ -10,13 +10,16 @@ import pytest
 import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from PIL import Image
 
 from batchgen.cli import main
+from batchgen.errors import UsageError
 from batchgen.manifest.starters.manifests import rows_manifest
 from batchgen.manifest.starters.preview import MOST_ROWS, preview_rows
 from batchgen.models.catalog import bundled
 
 T2I = "bytedance/dreamina-4-0/text-to-image"
+EDIT = "bytedance/dreamina-4-0/edit"
 VIDEO = "bytedance/dreamina-3-0/pro/image-to-video"
 URL = "https://example.com/a.jpg"
 
@@ -250,3 +253,49 @@ def test_any_names_of_columns_and_files_give_sound_yaml(
     made = yaml.safe_load(text)
     assert (made["name"], made["jobs"][0]["from"]) == (names[0], names[-1])
     assert text.count("\n  - id: ") == len(made["jobs"]) == 1
+
+
+def photos(folder: Path, *names: str) -> None:
+    (folder / "photos").mkdir(exist_ok=True)
+    for name in names:
+        Image.new("RGB", (64, 64)).save(folder / "photos" / name)
+
+
+@pytest.mark.parametrize("words", ["photos/*.jpg", "photos", "photos/"])
+def test_photos_make_a_job_each_for_the_edit_model(folder: Path, words: str) -> None:
+    photos(folder, "a.jpg", "b.jpg")
+    made = init("--from", words)
+    assert made["defaults"]["model"] == EDIT
+    assert made["inputs"] == {"send": "data", "fit": True}
+    (job,) = made["jobs"]
+    assert job["from"] in {"photos/*.jpg", "photos/*"}
+    assert job["input"] == {"image_urls": ["{{ path }}"], "prompt": "as an oil painting"}
+    assert "2 today, 0 with a caption" in text_of(folder)
+
+
+def test_captions_become_prompts(folder: Path) -> None:
+    photos(folder, "a.jpg", "b.jpg")
+    write(folder, "photos/a.txt", "a boat")
+    (job,) = init("--from", "photos/*")["jobs"]
+    assert job["input"]["prompt"] == "{{ caption | default('as an oil painting') }}"
+    Path("m.yaml").unlink()
+    write(folder, "photos/b.txt", "a quay")
+    (job,) = init("--from", "photos/*")["jobs"]
+    assert job["input"]["prompt"] == "{{ caption }}"
+
+
+def test_photos_for_another_model_and_beside_another_folder(folder: Path) -> None:
+    photos(folder, "a.jpg")
+    (folder / "work").mkdir()
+    assert main(["init", "work/m.yaml", "--from", "photos/*", "--model", "t2i"]) == 0
+    assert main(["validate", "work/m.yaml"]) == 0
+    assert '"../photos/*"' in (folder / "work/m.yaml").read_text("utf-8")
+
+
+@pytest.mark.parametrize("words", [("photos/b.jpg",), ("photos/b.jpg", "photos/c.jpg")])
+def test_a_pattern_without_quotes_gets_a_hint(
+    folder: Path, words: tuple[str, ...], capsys: pytest.CaptureFixture[str]
+) -> None:
+    photos(folder, "a.jpg", "b.jpg", "c.jpg")
+    assert main(["init", "--from", "photos/a.jpg", *words]) == UsageError.exit_code
+    assert "put a pattern in quotes" in capsys.readouterr().err

@@ -135,12 +135,13 @@ def test_a_file_that_cannot_be_read_now_is_tried_again(
 def test_where_no_file_can_be_sent_the_run_pauses(
     world: World, own_files: SimulatedOwnFiles
 ) -> None:
-    own_files.trouble = lambda body: InputsUnclear("no way to the bucket")
+    own_files.trouble = lambda body: InputsUnclear("no way to the bucket", "log in again")
     with_files(world, 50)
     end = world.live()
     assert end.pause is not None
     assert end.pause.reason is PauseReason.UNREACHABLE
     assert "an input file" in end.pause.sentence
+    assert end.pause.next_step == "log in again"
     assert world.query("SELECT count(*) FROM attempt") == [(0,)]
 
 

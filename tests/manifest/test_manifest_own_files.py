@@ -300,9 +300,13 @@ def test_an_axis_cannot_hide_a_variable_of_a_file(tmp_path: Path, axis: str) -> 
         ("photos/boot.jpg", "photos/boot.jpg: there is no such file", "did you mean 'boat.JPG'?"),
         ("photos/*.jpg", "photos/*.jpg: no picture, video or sound matches", "write photos/*.JPG"),
         ("*.JPG", "*.JPG: no picture, video or sound matches", "write **/*.JPG"),
-        ("photos/*.webp", "photos/*.webp: no picture, video or sound", "there is 1 .JPG, 1 .png"),
+        (
+            "photos/*.webp",
+            "photos/*.webp: no picture, video or sound",
+            "the folder has 1 .JPG, 1 .png",
+        ),
         ("photos/*.txt", "no picture, video or sound among the 2 files that match", "extensions"),
-        ("photos/red/*.jpg", "photos/red/*.jpg: no picture", "a pattern is relative to"),
+        ("photos/red/*.jpg", "photos/red/*.jpg: no picture", "the folder is empty"),
         ("boats.yaml/*.jpg", "boats.yaml: this is not a folder", ""),
     ],
 )

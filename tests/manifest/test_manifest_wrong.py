@@ -13,7 +13,7 @@ from tests.manifest.wrong_manifests import FOLDER, printed_by_validate, wrong_ma
 MANIFESTS = wrong_manifests()
 
 PLACE = re.compile(r"(?P<file>[^:\s]+\.[a-z]+):(?P<line>\d+):(?P<column>\d+): \S")
-OWN_FILE = re.compile(r"(?P<file>[^:\s]+\.(?:jpg|png)): \S", re.IGNORECASE)
+OWN_FILE = re.compile(r"(?P<file>[^:\s]+\.(?:jpg|png|webp|mp4)): \S", re.IGNORECASE)
 """A job that a picture makes has no line."""
 NEEDS_NO_HINT = re.compile(
     r"must (be|have|look|fit|begin|not)\b|is required$|at (most|least) \d+|is empty$"

@@ -11,7 +11,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchgen.manifest.parsing import composer, events, source
+from batchgen.manifest.parsing import composer, events, nodes, source
 from batchgen.manifest.parsing.source import UnreadableYamlError
 from tests.manifest.manifest_reading import HEAD, problems, read
 
@@ -135,7 +135,7 @@ def test_an_alias_bomb_is_refused() -> None:
     (problem, *_) = problems("\n".join(lines))
     assert (
         problem
-        == f"5:22 one job, or one key of the header, holds more than {composer.MOST_NODES} values"
+        == f"5:22 one job, or one key of the header, holds more than {nodes.MOST_NODES} values"
     )
 
 

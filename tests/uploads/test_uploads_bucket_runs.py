@@ -177,6 +177,54 @@ def test_a_kill_in_the_middle_of_uploads_pays_nothing_twice(
     wait_until(lambda: len(s3.keys(bucket)) >= 6, "all pictures are there")
 
 
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
+def test_a_bucket_that_is_lost_overnight_keeps_no_run_from_what_is_paid_for(
+    photos: Shell, emulator: Emulator, s3: S3Server, bucket: str
+) -> None:
+    user = photos.using(emulator).having(**s3.env)
+    edits(user, f"s3://{bucket}", [1, 2])
+    emulator.arm("result", "not_ready", times=None)
+    go_on, count = threading.Event(), iter(range(100))
+
+    def hold(method: str, path: str) -> None:
+        if method == "PUT" and path.endswith(".png") and next(count):
+            go_on.wait(30)
+
+    s3.refuse = hold
+    with user.start("run", "m.yaml") as going:
+        wait_until(lambda: len(emulator.charges()) == 1, "one job is paid for")
+        wait_until(lambda: {"queued", "running"} & set(user.states().values()) != set(), "followed")
+        os.kill(going.pid, signal.SIGKILL)
+        going.wait()
+    go_on.set()
+    emulator.disarm()
+    s3.refuse = lambda method, _path: 403 if method == "PUT" else None
+    done = user.expect(69, "run", "m.yaml")
+    assert (
+        f"the bucket cannot be reached (s3://{bucket}: it refuses uploads (HTTP 403))" in done.said
+    )
+    assert "aws sso login" in done.said
+    assert sorted(user.states().values()) == ["done", "pending"]
+    s3.refuse = lambda _method, _path: None
+    user.expect(0, "run", "m.yaml")
+    assert len(emulator.charges()) == 2
+    assert secrets_in(user.folder / "out") == []
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
+def test_the_urls_of_an_earlier_rehearsal_stay_out_of_the_state(photos: Shell) -> None:
+    edits(photos, "s3://pictures/deep", [1])
+    with photos.start("run", "m.yaml", "--emulator", "--latency", "3") as going:
+        wait_until(lambda: photos.states().get("job-0") in {"queued", "running"}, "submitted")
+        os.kill(going.pid, signal.SIGKILL)
+        going.wait()
+    # Its emulator listens on another port.
+    photos.expect(0, "run", "m.yaml", "--emulator")
+    assert b"bucket/pictures" in (photos.folder / "out/state.db").read_bytes()
+    leaks = [name for name, _ in secrets_in(photos.folder / "out") if "emulator" not in name]
+    assert leaks == []
+
+
 def test_lost_and_refused_uploads_of_a_rehearsal_are_tried_again(
     photos: Shell, emulator: Emulator
 ) -> None:

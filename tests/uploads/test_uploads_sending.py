@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import errno
 import hashlib
 import json
 import os
@@ -14,12 +15,13 @@ import pillow_heif
 import pytest
 from PIL import Image
 
-from batchgen.input_files import file_url
+from batchgen.input_files import InputFile, file_url
 from batchgen.models.catalog import Model, bundled
 from batchgen.models.file_limits import MIB
 from batchgen.models.file_rules import FileFacts, broken_rules, rules_of
 from batchgen.uploads.fitting import smaller_copy
-from batchgen.uploads.outcomes import CannotSendError
+from batchgen.uploads.outcomes import CannotSendError, NotNowError, unreadable
+from batchgen.uploads.preparing import read_whole
 from batchgen.uploads.sending import DataSender, open_data_sender
 
 _found = bundled().find("bytedance/dreamina-4-0/edit")
@@ -90,6 +92,50 @@ async def test_a_missing_file_is_named(tmp_path: Path, sender: DataSender) -> No
     (tmp_path / "photo 0.png").unlink()
     with pytest.raises(CannotSendError, match=r"^photo 0\.png is missing$"):
         await sender.body_for(EDIT, body)
+
+
+@pytest.mark.parametrize("linked", [False, True])
+async def test_a_disk_that_is_gone_is_waited_for(tmp_path: Path, *, linked: bool) -> None:
+    """Unplugged, or a server that restarts: not every job of the night fails for that."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    folder = tmp_path / "linked" if linked else disk
+    body = body_of(disk, picture())
+    if linked:
+        folder.mkdir()
+        (folder / "photo 0.png").symlink_to("../disk/photo 0.png")
+    with open_data_sender(folder, fit=False) as sender:
+        disk.rename(tmp_path / "unplugged")
+        with pytest.raises(NotNowError, match=r"^photo 0\.png is missing, and its folder too$"):
+            await sender.body_for(EDIT, body)
+        (tmp_path / "unplugged").rename(disk)
+        await sender.body_for(EDIT, body)
+
+
+@pytest.mark.parametrize(
+    ("number", "passes"),
+    [
+        (errno.EIO, True),
+        (errno.ESTALE, True),
+        (errno.ETIMEDOUT, True),
+        (errno.EMFILE, True),
+        (errno.EACCES, False),
+        (errno.ELOOP, False),
+    ],
+)
+def test_trouble_of_the_disk_is_told_from_that_of_the_file(
+    tmp_path: Path, number: int, *, passes: bool
+) -> None:
+    found = unreadable(tmp_path / "a.png", "a.png", OSError(number, os.strerror(number)))
+    assert isinstance(found, NotNowError) is passes
+    assert str(found) == f"a.png cannot be read ({os.strerror(number)})"
+
+
+def test_links_in_a_circle_are_no_crash(tmp_path: Path) -> None:
+    (tmp_path / "a.png").symlink_to("b.png")
+    (tmp_path / "b.png").symlink_to("a.png")
+    with pytest.raises(CannotSendError, match=r"^a\.png cannot be read "):
+        read_whole(tmp_path / "a.png", InputFile("0" * 64, "a.png", ""))
 
 
 async def test_a_folder_is_no_file(tmp_path: Path, sender: DataSender) -> None:

@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import yaml
 
 from batchgen.manifest.parsing.nodes import (
+    DEEPEST,
+    MERGE_KEY,
+    MOST_NODES,
     SCALAR_TAGS,
     Comment,
     Node,
@@ -21,21 +24,18 @@ from batchgen.manifest.parsing.nodes import (
     resolve_plain,
     resolve_tagged,
 )
+from batchgen.manifest.parsing.recording import RecordedNode, Recording
 from batchgen.manifest.parsing.source import UnreadableYamlError
 
 if TYPE_CHECKING:
     from batchgen.jobs import JsonValue
-    from batchgen.manifest.parsing.events import YamlEvents
+    from batchgen.manifest.parsing.events import Events
 
-
-DEEPEST = 50
-"""Levels of nesting. The deepest published input has three."""
-MOST_NODES = 20_000
-"""Nodes in one job, or in one key of the header, aliases expanded: this stops an alias bomb."""
-MERGE_KEY = "<<"
 
 Report: TypeAlias = Callable[[Place, str, str | None], None]
 
+_STARTS = frozenset({yaml.MappingStartEvent, yaml.SequenceStartEvent})
+_ENDS = frozenset({yaml.MappingEndEvent, yaml.SequenceEndEvent})
 _CORE = "tag:yaml.org,2002:"
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
@@ -47,7 +47,7 @@ class Composer:
     Raises UnreadableYamlError where reading on makes no sense.
     """
 
-    def __init__(self, events: YamlEvents, report: Report) -> None:
+    def __init__(self, events: Events, report: Report) -> None:
         self._source = events
         self._events = iter(events)
         self._report = report
@@ -56,6 +56,11 @@ class Composer:
         self._depth = 0
         self._silent = False
         self.broken = False
+
+    @property
+    def events(self) -> Iterator[Any]:
+        """What has not been read yet."""
+        return self._events
 
     def next_event(self) -> Any:
         return next(self._events)
@@ -72,6 +77,19 @@ class Composer:
         self.broken = False
         return self._compose(event)
 
+    def compose_job(self, event: Any) -> Node:
+        """Like `compose_from`; of a usual job only the value is read, until somebody asks."""
+        recording = Recording(event, self._source)
+        value = recording.value()
+        if value is not None:
+            self.broken = False
+            return RecordedNode.of(value, place_at(event), recording, _compose_recorded)
+        live = self._source, self._events
+        self._source, self._events = recording, iter(recording)
+        node = self.compose()
+        self._source, self._events = live
+        return node
+
     def skip(self) -> None:
         self.skip_from(self.next_event())
 
@@ -87,15 +105,16 @@ class Composer:
         """Skip a node, keeping only its anchors. Reports nothing."""
         depth = 0
         while True:
-            if getattr(event, "anchor", None) and not isinstance(event, yaml.AliasEvent):
-                self.compose_silently(event)
-            elif isinstance(event, yaml.CollectionStartEvent):
-                depth += 1
-            elif isinstance(event, yaml.CollectionEndEvent):
+            kind = type(event)
+            if kind in _ENDS:
                 depth -= 1
+            elif kind is not yaml.AliasEvent and event.anchor:
+                self.compose_silently(event)
+            elif kind in _STARTS:
+                depth += 1
             if depth == 0:
                 return
-            event = self.next_event()
+            event = next(self._events)
 
     def entries(
         self, *, end: type[yaml.Event] = yaml.MappingEndEvent
@@ -251,6 +270,11 @@ class Composer:
             raise _unreadable(
                 event, f"one job, or one key of the header, holds more than {MOST_NODES} values"
             )
+
+
+def _compose_recorded(recording: Recording) -> Node:
+    """Nothing in it can be wrong, so nothing is reported."""
+    return Composer(recording, lambda *_: None).compose()
 
 
 def place_at(event: Any) -> Place:

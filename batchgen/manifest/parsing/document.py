@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple
 import yaml
 
 from batchgen.errors import MissingFileError, StorageError
-from batchgen.manifest.parsing.composer import MERGE_KEY, Composer, Report, place_at
+from batchgen.manifest.parsing.composer import Composer, Report, place_at
 from batchgen.manifest.parsing.events import YamlEvents
-from batchgen.manifest.parsing.nodes import Node, Place
+from batchgen.manifest.parsing.nodes import MERGE_KEY, Node, Place
 from batchgen.manifest.parsing.source import UnreadableYamlError, stamp_of
 
 if TYPE_CHECKING:
@@ -120,7 +120,7 @@ def read_jobs(path: Path, report: Report) -> Iterator[tuple[Node, bool]]:
 def _items(composer: Composer) -> Iterator[tuple[Node, bool]]:
     composer.next_event()
     while not isinstance(event := composer.next_event(), yaml.SequenceEndEvent):
-        node = composer.compose_from(event)
+        node = composer.compose_job(event)
         yield node, not composer.broken
 
 
@@ -184,12 +184,16 @@ def _prescan(composer: Composer, item: Any) -> Prescan:
         node = composer.compose_silently(item)
         return Prescan(node.place, _parts_of(node))
     parts: dict[str, Node] = {}
-    while not isinstance(key := composer.next_event(), yaml.MappingEndEvent):
-        if isinstance(key, yaml.ScalarEvent) and not key.anchor and key.value in PRESCANNED_KEYS:
-            parts[key.value] = composer.compose_silently(composer.next_event())
-        else:
+    events = composer.events
+    while type(key := next(events)) is not yaml.MappingEndEvent:
+        is_name = type(key) is yaml.ScalarEvent and not key.anchor
+        if not is_name:
             composer.skip_from(key)
-            composer.skip()
+        value = next(events)
+        if is_name and key.value in PRESCANNED_KEYS:
+            parts[key.value] = composer.compose_silently(value)
+        elif type(value) is not yaml.ScalarEvent or value.anchor:
+            composer.skip_from(value)
     merged = parts.pop(MERGE_KEY, None)
     return Prescan(place_at(item), {**_parts_of(merged), **parts} if merged else parts)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 import yaml
 
@@ -84,9 +84,26 @@ _TRANSLATIONS = (
         "text cannot follow | or > on its line",
         "begin the text on the next line, indented",
     ),
-    (r"alphabetic or numeric", "the name after this & or * is missing", None),
+    (
+        r"alphabetic or numeric",
+        "the name after this & or * is missing",
+        "put a text that begins with & or * in quotes: '*.jpg'",
+    ),
     (r"document start", "there is unexpected text here", "a manifest is one mapping of keys"),
 )
+
+
+class Events(Protocol):
+    """What a composer reads: events, and what is in the text beside them."""
+
+    def __iter__(self) -> Iterator[Any]:
+        """Yield the events that were not read yet."""
+
+    def comment_after(self, index: int) -> str:
+        """The comment after a value that ends here, with the space before it."""
+
+    def quoting_hint_for(self, event: Any) -> str | None:
+        """Suggest how to write the value just read, if it is text that looks like YAML."""
 
 
 class YamlEvents:
@@ -98,8 +115,9 @@ class YamlEvents:
     def __init__(self, file: BinaryIO) -> None:
         self._source = TextSource(file)
         self._events = self._parsed()
-        # Called for each text of a manifest: no wrapper, for speed.
-        self.comment_after = self._source.comment_after
+
+    def comment_after(self, index: int) -> str:
+        return self._source.comment_after(index)
 
     def __iter__(self) -> Iterator[yaml.Event]:
         return self._events
@@ -111,12 +129,12 @@ class YamlEvents:
     def _parsed(self) -> Iterator[yaml.Event]:
         source = self._source
         try:
-            for event in yaml.parse(source, Loader=LOADER):
-                end: Any = event.end_mark
+            next_event = LOADER(source).get_event
+            while (event := next_event()) is not None:
+                source.parsed = event.end_mark
                 # The parser takes the cut for the end of the file and closes incomplete nodes.
-                if source.failure is not None and end.line + 1 >= source.failure.line:
+                if source.failure is not None and source.parsed.line + 1 >= source.failure.line:
                     raise source.failure
-                source.mark_parsed(end.index, end.line + 1, end.column + 1)
                 yield event
         except yaml.YAMLError as exc:
             raise source.failure or self._translated(exc) from exc

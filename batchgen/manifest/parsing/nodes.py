@@ -17,6 +17,12 @@ if TYPE_CHECKING:
 
 Path: TypeAlias = tuple[str | int, ...]
 
+DEEPEST = 50
+"""Levels of nesting. The deepest published input has three."""
+MOST_NODES = 20_000
+"""Nodes in one job, or in one key of the header, aliases expanded: this stops an alias bomb."""
+MERGE_KEY = "<<"
+
 
 class Place(NamedTuple):
     """Line and column, from 1."""
@@ -47,6 +53,11 @@ class Node(NamedTuple):
     text: str = ""
     comment: Comment | None = None
 
+    @property
+    def may_have_comments(self) -> bool:
+        """Whether a text in it may have one; False is certain."""
+        return True
+
     def child(self, key: str | int) -> Node | None:
         child: Node | None = self.children.get(key)
         return child
@@ -55,6 +66,22 @@ class Node(NamedTuple):
 def text_of(node: Node) -> str:
     """Return a text as written: the id `007` stays `007`, though YAML reads it as 7."""
     return node.value if isinstance(node.value, str) else node.text
+
+
+def text_at(node: Node, path: Path) -> str | None:
+    """`text_of` what is at the path, if anything is. Few texts look like anything else to YAML."""
+    found: Any = node.value
+    try:
+        for step in path:
+            found = found[step]
+    except (KeyError, IndexError, TypeError):
+        return None
+    if isinstance(found, str):
+        return found
+    below: Node | None = node
+    for step in path:
+        below = below.child(step) if below is not None else None
+    return None if below is None else text_of(below)
 
 
 def place_of(node: Node, path: Path, *, at_key: bool = False) -> Place:

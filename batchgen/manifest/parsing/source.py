@@ -10,7 +10,7 @@ import codecs
 import re
 from dataclasses import dataclass
 from io import IncrementalNewlineDecoder
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from batchgen.errors import InputError
 
@@ -68,7 +68,8 @@ class TextSource:
         self._line = 1
         self._column = 1
         self._delivered = 0
-        self._parsed = (0, 1, 1)
+        self.parsed: Any = None
+        """The mark where the parser's last event ends."""
         self._window = ""
         self._window_start = 0
         self.failure: UnreadableYamlError | None = None
@@ -82,12 +83,13 @@ class TextSource:
             if not data:
                 break
         self._advance(text)
-        parsed, line, column = self._parsed
+        mark = self.parsed
+        parsed, line, column = (mark.index, mark.line, mark.column) if mark else (0, 0, 0)
         self._keep(text, parsed)
         if self._delivered - parsed > LONGEST_VALUE and self.failure is None:
             hint = f"at most {LONGEST_VALUE} characters are read at once"
             self.failure = UnreadableYamlError(
-                line, column, "the value or comment after this place is too long", hint
+                line + 1, column + 1, "the value or comment after this place is too long", hint
             )
         return text
 
@@ -110,10 +112,6 @@ class TextSource:
         at = max(index - self._window_start, 0)
         end = self._window.find("\n", at)
         return self._window[: end if end >= 0 else None].split("\n")
-
-    def mark_parsed(self, index: int, line: int, column: int) -> None:
-        """Note how far the parser has come: `index` in characters, line and column from 1."""
-        self._parsed = (index, line, column)
 
     def _decode(self, data: bytes) -> str:
         if self._decoder is None:

@@ -189,6 +189,8 @@ def _require(path: Path) -> None:
         return
     near = [one.name for one in _listed(path.parent)]
     hint = did_you_mean(path.name, near) if near else "the path is relative to the manifest"
+    if "\\" in path.name:
+        hint = "write it with / instead of \\"
     raise InputError("there is no such file", where=str(path), next_step=hint)
 
 
@@ -225,6 +227,8 @@ def _no_match(source: RowSource, pattern: Pattern, start: Path) -> InputError:
 def _nearly(pattern: Pattern, start: Path) -> str:
     """What matches nearly: in another case, in a folder below, with another extension."""
     *above, last = pattern.parts
+    if "\\" in last:
+        return "write it with / instead of \\"
 
     def written(*parts: str) -> str:
         return pattern.path_of("/".join(parts))
@@ -237,7 +241,11 @@ def _nearly(pattern: Pattern, start: Path) -> str:
     if found := _some(start, (*above, "*")):
         endings = Counter(PurePosixPath(one).suffix for one in found).most_common(3)
         listed = ", ".join(f"{count} {ending}" for ending, count in endings)
-        return f"there is {listed}: write {written(*above, f'*{endings[0][0]}')}"
+        if "{" in last:
+            return f"braces have no meaning in a pattern: write {written(*above, '*')} ({listed})"
+        return f"the folder has {listed}: write {written(*above, f'*{endings[0][0]}')}"
+    if not _listed(start):
+        return "the folder is empty"
     return "a pattern is relative to the manifest, and hidden files do not count"
 
 

@@ -40,6 +40,9 @@ ENDINGS = (*_READERS, ".parquet")
 @contextmanager
 def open_source(source: RowSource) -> Iterator[Rows]:
     """Open a data file, or list the files of a pattern. Raises as `open_rows`."""
+    if "://" in source.written:
+        hint = "download it first; URLs can be a column of a data file, a row for each"
+        raise InputError("from takes files of this machine", where=source.written, next_step=hint)
     if source.are_files:
         yield file_rows(source)
         return

@@ -1,4 +1,4 @@
-"""Manifests to start from: a general one, or one for a model and a data file."""
+"""Manifests to start from: a general one, or one for a model and a data file or own files."""
 
 from __future__ import annotations
 
@@ -13,13 +13,14 @@ from batchgen.errors import InputError
 from batchgen.manifest.matrix import is_variable_name
 from batchgen.manifest.starters.preview import ID_NAMES, find_column
 from batchgen.models.fields import SHORT_KEY, SIZE_KEY, short_size
+from batchgen.models.file_rules import file_keys_of
 from batchgen.text import plural
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
     from batchgen.jobs import JsonValue
-    from batchgen.manifest.starters.preview import Column, DataFile
+    from batchgen.manifest.starters.preview import Column, DataFile, FoundFiles
     from batchgen.models.catalog import Model
     from batchgen.models.fields import Field
 
@@ -54,8 +55,21 @@ run:
 output:
   name: "{{{{ id }}}}"              # file names
 
-jobs:
 """
+_OWN_FILES = """\
+inputs:
+  send: data                    # inside the request; or a bucket for large files: s3://bucket/prefix
+  fit: true                     # a picture that is too large, or is no JPEG or PNG, is sent as a
+                                # smaller copy, and your file stays as it is; false: it is a problem
+
+"""
+_VARIABLES = """\
+    # Variables: {{ path }}, {{ name }}, {{ stem }}, {{ folder }} and {{ caption }}, the text of
+    # boat.txt beside boat.jpg; a default is for files without one.
+    # where: {folder: red}     # only files that have it; then offset, then limit
+    # limit: 10
+    # bad_rows: skip           # leave out, and count, files that cannot be used"""
+EXAMPLE_EDIT = "as an oil painting"
 
 
 def model_manifest(name: str, model: Model) -> str:
@@ -95,6 +109,36 @@ def rows_manifest(name: str, model: Model, source: str, data: DataFile) -> str:
     return _head(name, model) + _text(lines)
 
 
+def files_manifest(name: str, model: Model, source: str, found: FoundFiles) -> str:
+    """Return a manifest with a job for each file; `source` is the path or pattern of `from`."""
+    values: dict[str, str] = {}
+    for key in file_keys_of(model)[:1]:
+        values[key.name] = '["{{ path }}"]' if key.lists else '"{{ path }}"'
+    if any(field.name == "prompt" for field in model.fields):
+        values["prompt"] = _quoted(_caption(found))
+    lines = [
+        *_comment(
+            f"A job for each file: {found.files} today, {found.captions} with a caption. Ids come"
+            f" from the files' names, as in {model.alias}-{_printable(found.first)}.",
+            2,
+        ),
+        f"  - id: {model.alias}",
+        f"    from: {_quoted(source)}",
+        *_VARIABLES.splitlines(),
+        "    input:",
+        *_input_lines(model, values),
+    ]
+    return _head(name, model, _OWN_FILES) + _text(lines)
+
+
+def _caption(found: FoundFiles) -> str:
+    if not found.captions:
+        return EXAMPLE_EDIT
+    if found.captions < found.files:
+        return f"{{{{ caption | default('{EXAMPLE_EDIT}') }}}}"
+    return "{{ caption }}"
+
+
 def fitting_columns(model: Model, columns: Sequence[Column]) -> dict[str, Column]:
     """Find the column for each of the model's keys, by its name or a synonym."""
     found = {
@@ -114,8 +158,8 @@ def _no_column(key: str, source: str, data: DataFile) -> InputError:
     )
 
 
-def _head(name: str, model: Model) -> str:
-    return _HEAD.format(name=_quoted(name), model=model.id)
+def _head(name: str, model: Model, inputs: str = "") -> str:
+    return _HEAD.format(name=_quoted(name), model=model.id) + inputs + "jobs:\n"
 
 
 def _text(lines: Iterable[str]) -> str:

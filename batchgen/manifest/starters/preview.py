@@ -1,19 +1,22 @@
-"""Reads the first rows of a data file, to write a manifest that fits it."""
+"""Reads the first rows of a data file, or lists files, to write a manifest that fits them."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from batchgen.errors import InputError
-from batchgen.manifest.rows import BadRow, open_rows
+from batchgen.manifest.rows import BadRow, Row, open_rows, open_source
+from batchgen.manifest.rows.file_rows import CAPTION
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from batchgen.jobs import JsonValue
+    from batchgen.manifest.rows import RowSource
 
 
 MOST_ROWS = 100_000
@@ -109,6 +112,26 @@ class _Preview:
         self.columns[name] = Column(name)
         if name.lower() in ID_NAMES:
             self.ids[name] = _Ids()
+
+
+@dataclass(frozen=True, slots=True)
+class FoundFiles:
+    """What a pattern finds: `files`, of which some have captions, and `bad` ones."""
+
+    files: int
+    captions: int
+    bad: int
+    first: str
+
+
+def preview_files(source: RowSource) -> FoundFiles:
+    """Raises InputError if there is no such file."""
+    with open_source(source) as rows:
+        found = list(islice(rows, MOST_ROWS))
+    good = [one for one in found if isinstance(one, Row)]
+    captions = sum(CAPTION in one.values for one in good)
+    first = good[0].slug if good else ""
+    return FoundFiles(len(good), captions, len(found) - len(good), first)
 
 
 def preview_rows(path: Path) -> DataFile:
