@@ -172,7 +172,7 @@ def _failures(summary: Summary, limit: int) -> Failures:
 
 def _next_steps(summary: Summary, path: Path, *, emulator: bool) -> list[str]:
     counts = summary.counts
-    steps = unknown_lines(counts.get(JobState.UNKNOWN, 0), path)
+    steps = unknown_lines(counts.get(JobState.UNKNOWN, 0), path, rehearsal=emulator)
     steps += held_lines(summary.held, path)
     # The same command again does not help jobs that only wait for approval.
     waiting = summary.held.waiting if summary.held.to_approve else 0

@@ -74,11 +74,15 @@ def waiting_jobs(count: int) -> str:
     return "1 job waits" if count == 1 else f"{count} jobs wait"
 
 
-def unknown_lines(count: int, path: Path, ids: str = "") -> list[str]:
+def unknown_lines(count: int, path: Path, ids: str = "", *, rehearsal: bool) -> list[str]:
     """How many submits have an unknown outcome, perhaps which, and what to do about it."""
     if not count:
         return []
     which = f": {ids}" if ids else ""
+    if rehearsal:
+        what = f"{plural(count, 'submit')} may have reached the emulator before it ended{which};"
+        command = f"{command_line('resolve', path)} JOB --resubmit"
+        return [f"{what} in a rehearsal it is free to send again:", f"  → {command}"]
     what = (
         f"{plural(count, 'submit')} may or may not have been charged{which}; look"
         f" {'it' if count == 1 else 'them'} up on runcomfy.com, page Generations, then:"

@@ -182,10 +182,12 @@ def _mark_lines(marks: ReviewCounts) -> list[str]:
 
 
 def _unknown_lines(db: Connection, selection: Selection, path: Path) -> list[str]:
+    from batchgen.runs.ownership import is_rehearsal
+
     unknown = select_jobs(db, selection, (JobState.UNKNOWN,))
     shown = ", ".join(job_id for _, job_id, _ in unknown[:SHOWN])
     more = f" and {len(unknown) - SHOWN} more" if len(unknown) > SHOWN else ""
-    return unknown_lines(len(unknown), path, f"{shown}{more}")
+    return unknown_lines(len(unknown), path, f"{shown}{more}", rehearsal=is_rehearsal(db))
 
 
 def _print_not_started(manifest: Manifest, path: Path, *, as_json: bool) -> None:

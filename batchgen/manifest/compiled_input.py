@@ -32,6 +32,10 @@ if TYPE_CHECKING:
     from batchgen.models.file_rules import FileKey
 
 
+_NONE: frozenset[str] = frozenset()
+_SIZE_KEYS = frozenset({SHORT_KEY, SIZE_KEY})
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class CompiledInput:
     """An item's input, compiled for one model.
@@ -58,7 +62,7 @@ def compile_input(
 
     `known` are the variables of its cells, `name` is the template of its file names.
     """
-    whole, from_defaults = merged(item.input, item.part.defaults.values, model)
+    whole, from_defaults = merged(item.input, known_defaults(item.part.defaults.values, model))
     tree = compile_tree(whole)
     if not isinstance(tree, CompiledTree):
         raise CellError(list(map(_in_input, tree)), from_defaults, item_wide=True)
@@ -86,17 +90,21 @@ def compile_input(
     return CompiledInput(model, tree, needs, from_defaults, never_blank, written, filled, keys)
 
 
+def known_defaults(defaults: Mapping[str, JsonValue], model: Model) -> dict[str, JsonValue]:
+    """The defaults of inputs that the model knows."""
+    keys = frozenset(model.keys)
+    return {key: value for key, value in defaults.items() if key in keys}
+
+
 def merged(
-    own: JsonObject, defaults: Mapping[str, JsonValue], model: Model
+    own: JsonObject, defaults: Mapping[str, JsonValue]
 ) -> tuple[dict[str, JsonValue], frozenset[str]]:
-    """Merge the defaults that the model knows under an input; also return the keys they added."""
+    """Merge the `known_defaults` of a model under an input; also return the keys they added."""
+    if not defaults:
+        return dict(own), _NONE
     # `size` and the schema's own key mean the same: a job must not get both.
-    hidden = {SHORT_KEY, SIZE_KEY} if {SHORT_KEY, SIZE_KEY} & own.keys() else set()
-    under = {
-        key: value
-        for key, value in defaults.items()
-        if key in model.keys and key not in own and key not in hidden
-    }
+    hidden = _SIZE_KEYS if SHORT_KEY in own or SIZE_KEY in own else _NONE
+    under = {key: value for key, value in defaults.items() if key not in own and key not in hidden}
     return {**under, **own}, frozenset(under)
 
 

@@ -206,7 +206,9 @@ def redacted(problem: InputProblem) -> InputProblem:
     """The same problem without the value, which may contain a password."""
     if problem.path[:1] == ("inputs",):
         if problem.at_key and "://" in problem.message:
-            return replace(problem, message="unknown key in inputs", hint="its keys: send, fit")
+            return replace(
+                problem, message="unknown key in inputs", hint="its keys: send, fit, outside"
+            )
         return replace(problem, message=problem.message.partition("; got ")[0])
     if problem.path[:1] != (KEY,):
         return problem

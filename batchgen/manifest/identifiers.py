@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from batchgen.jobs import canonical_json
 from batchgen.manifest.problem_location import CellError, located
+from batchgen.manifest.templates.texts import is_literal
 from batchgen.models.messages import InputProblem, format_value
 
 if TYPE_CHECKING:
@@ -30,6 +31,27 @@ def render_id(template: CompiledText, variables: Variables) -> str:
 def render_tag(path: ProblemPath, template: CompiledText, variables: Variables) -> str:
     """Raise CellError for a text that cannot be a tag."""
     return _render(path, template, variables, LONGEST_TAG)
+
+
+def is_usable_id(text: object) -> TypeGuard[str]:
+    """A quick test for a literal id; False says nothing."""
+    return _is_plain(text, LONGEST_ID) and not text.startswith("!")
+
+
+def is_usable_tag(text: object) -> TypeGuard[str]:
+    """As above, for a tag."""
+    return _is_plain(text, LONGEST_TAG)
+
+
+def _is_plain(text: object, longest: int) -> TypeGuard[str]:
+    # What is printable has no control character.
+    return (
+        isinstance(text, str)
+        and 0 < len(text) <= longest
+        and text.isprintable()
+        and not text.isspace()
+        and is_literal(text)
+    )
 
 
 def _render(path: ProblemPath, template: CompiledText, variables: Variables, longest: int) -> str:

@@ -38,9 +38,14 @@ _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|data:")
 _LIKE_URL = re.compile(r"\s*(?:https?:|www\.|//|(?:[a-z0-9-]+\.)+[a-z]{2,}/)", re.IGNORECASE)
 _FIRST_NAME = re.compile(r"\{\{-?\s*([A-Za-z_]\w*)")
 _URL_HINT = "a URL begins with https://"
+_OUTSIDE_HINT = (
+    "if you trust it, `inputs: outside: true` sends such files too;"
+    " or write the folder in the manifest, before the column"
+)
 _PATH_HINT = "a path is relative to the manifest that it is written in"
 _UNKNOWN = file_url("0" * 64, "unknown")
 """In the place of a file that cannot be used, so that the rest of the input is checked too."""
+UP = ".."
 SKIP = "leave such files out: bad_rows: skip"
 MOST_SUGGESTIONS = 20
 MOST_NAMES = 10_000
@@ -77,11 +82,13 @@ def forged_problem(body: str, filled: Filled | None) -> InputProblem | None:
 class Origin:
     """Where a path is written: the manifest, and the data file that its value may come from.
 
+    `leads`: a row, and not the manifest, says in which folder the path is.
     `may_skip`: the path is that of a file that `from` finds, and such files could be left out.
     """
 
     manifest: Path
     data_file: Path | None = None
+    leads: bool = False
     may_skip: bool = False
 
     def hint(self, hint: str | None) -> str | None:
@@ -128,7 +135,7 @@ class LocalFiles:
         usable: list[tuple[FilePlace, LocalFile]] = []
         for place, text in found:
             at = as_written(place.path, written_at)
-            origin = _origin_of(at, item, compiled, cell)
+            origin = _origin_of(at, text, item, compiled, cell)
             one = self._found(text, origin.manifest.parent)
             if wrong := self._trouble(place, text, one, origin):
                 sentence, hint = wrong
@@ -163,6 +170,10 @@ class LocalFiles:
                 if found.name and not _exists(found.path):
                     return reason, self._way_to(text, found.path, origin)
                 return reason, origin.hint(hint)
+            case LocalFile() if self._is_led_outside(found, origin):
+                assert origin.data_file is not None
+                message = f"{origin.data_file.name} leads to a file outside the manifest's folder"
+                return message, _OUTSIDE_HINT
             case LocalFile() as file:
                 settings = self._settings
                 wrong = trouble_with_file(place, file, by_data=settings.by_data, fit=settings.fit)
@@ -170,6 +181,16 @@ class LocalFiles:
                     wrong[0].removesuffix("."),
                     wrong[1] or origin.hint("use another file"),
                 )
+
+    def _is_led_outside(self, found: _Found, origin: Origin) -> bool:
+        """A data file of somebody else's must not choose which of the user's pictures are sent."""
+        if not origin.leads or self._settings.outside:
+            return False
+        path, *folders = (
+            Path(os.path.abspath(one))  # noqa: PTH100 - resolve() would follow links
+            for one in (found.path, self._top, origin.manifest.parent)
+        )
+        return not any(path.is_relative_to(folder) for folder in folders)
 
     def _way_to(self, text: str, path: Path, origin: Origin) -> str:
         """A hint at what a path that leads nowhere may mean."""
@@ -217,7 +238,9 @@ class LocalFiles:
         return InputProblem(("input", key), message, cures)
 
 
-def _origin_of(at: ProblemPath, item: Item, compiled: CompiledInput, cell: Cell) -> Origin:
+def _origin_of(
+    at: ProblemPath, text: str, item: Item, compiled: CompiledInput, cell: Cell
+) -> Origin:
     """Where a path in the input is written.
 
     One that begins with a variable of another manifest is relative to that one, and the path of a
@@ -238,7 +261,23 @@ def _origin_of(at: ProblemPath, item: Item, compiled: CompiledInput, cell: Cell)
         if cell.variables.get(name) is part.constants.get(name):
             file = part.written_in.get(name, file)
     rows = item.rows
-    return Origin(file, None if rows is None or rows.are_files else rows.path)
+    if rows is None or rows.are_files:
+        return Origin(file)
+    return Origin(file, rows.path, leads=_row_leads(text, template.source, cell))
+
+
+def _row_leads(text: str, source: str, cell: Cell) -> bool:
+    """Whether a row makes a path absolute, or takes it out of the folder that the template names.
+
+    A template that begins with a text or a variable of the manifest names a folder itself.
+    """
+    first = _FIRST_NAME.match(source)
+    is_of_row = first is None or first[1] in {"row", *(cell.row or ())}
+    own = None if first is None or is_of_row else cell.variables.get(first[1])
+    if is_of_row and source.startswith("{") and (text.startswith("~") or Path(text).is_absolute()):
+        return True
+    own_steps = source.count(UP) + (own.count(UP) if isinstance(own, str) else 0)
+    return Path(text).parts.count(UP) > own_steps
 
 
 def _name_of(path: Path, top: Path) -> str:

@@ -62,6 +62,15 @@ def check_template(text: str, extra: Collection[str] | None = ()) -> None:
         raise _unknown(name, known)
 
 
+def is_template_of(text: str, extra: Collection[str]) -> bool:
+    """Whether `check_template` has no objection."""
+    try:
+        check_template(text, extra)
+    except NameTemplateError:
+        return False
+    return True
+
+
 def render_name(text: str, values: NameValues) -> str:
     """Return the name of a job's files. Raises NameTemplateError."""
     compiled = _compiled(text)

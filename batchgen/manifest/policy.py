@@ -115,11 +115,12 @@ class InputSettings:
 
     `send` is `data`, for data: URIs in the request itself, or a bucket such as `s3://bucket/prefix`.
     With `fit`, pictures that are too large or in another format are scaled and re-encoded as they
-    are sent; the files stay as they are.
+    are sent; the files stay as they are. With `outside`, paths in data files may lead anywhere.
     """
 
     send: str = DATA
     fit: bool = False
+    outside: bool = False
 
     @property
     def by_data(self) -> bool:
@@ -127,7 +128,9 @@ class InputSettings:
 
 
 def build_inputs(inputs: Mapping[str, Any]) -> InputSettings:
-    return InputSettings(inputs.get("send", DATA), inputs.get("fit", False))
+    return InputSettings(
+        inputs.get("send", DATA), inputs.get("fit", False), inputs.get("outside", False)
+    )
 
 
 def _models(parts: Mapping[str, Any]) -> dict[str, ModelPolicy]:

@@ -50,6 +50,11 @@ def header_problems(header: JsonValue, *, complete: bool) -> list[InputProblem]:
     return [one for one in problems if complete or list(one.path) not in missing]
 
 
+def is_valid_job(job: Mapping[str, Any]) -> bool:
+    """A quick test; False says nothing."""
+    return _accepts_job()(job)
+
+
 def job_problems(job: JsonValue) -> list[InputProblem]:
     if not isinstance(job, dict):
         message = f"a job must be a mapping of keys; got {format_value(job)}"

@@ -10,6 +10,7 @@ from batchgen.input_files import Unusable
 from batchgen.jobs import RejectedJob
 from batchgen.manifest.items import build_item, refused
 from batchgen.manifest.job_builder import JobBuilder
+from batchgen.manifest.literal_jobs import LiteralJobs
 from batchgen.manifest.local_files import LocalFiles
 from batchgen.manifest.parsing.document import read_jobs
 from batchgen.manifest.parsing.source import UnreadableYamlError
@@ -58,16 +59,24 @@ def checked_jobs(
     build = partial(JobBuilder, manifest=manifest, refuse=refuse, files=LocalFiles(manifest, look))
     for part in manifest.parts:
         if part.has_jobs:
-            yield from _jobs_of(part, Reporter(part.path, problems), refuse, build)
+            literal = LiteralJobs(part, manifest)
+            yield from _jobs_of(part, Reporter(part.path, problems), refuse, build, literal)
     if problems.has_unread:
         refuse(RejectedJob("", is_stem=True))
 
 
 def _jobs_of(
-    part: Part, reporter: Reporter, refuse: Refuse, build: Callable[..., JobBuilder]
+    part: Part,
+    reporter: Reporter,
+    refuse: Refuse,
+    build: Callable[..., JobBuilder],
+    literal: LiteralJobs,
 ) -> Iterator[Job]:
     try:
         for node, is_valid in read_jobs(part.path, reporter.at):
+            if is_valid and (job := literal.job(node)) is not None:
+                yield job
+                continue
             item = build_item(node, part, reporter) if is_valid else None
             if item is None:
                 refuse(refused(node, reporter.path))

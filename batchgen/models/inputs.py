@@ -50,16 +50,27 @@ def check_input(
 
     With `rehearsal`, URLs of this machine are accepted.
     """
-    values = with_full_size(given, model.sizes) if model.sizes else dict(given)
-    if not _has_two_sizes(model, given) and _is_valid(model, values, rehearsal=rehearsal):
+    if (accepted := accepted_input(model, given, rehearsal=rehearsal)) is not None:
+        return accepted
+    values, validator = _as_sent(model, given), _validator(model, rehearsal)
+    if not _has_two_sizes(model, given) and validator.is_valid(values):
         body = _sendable_body(values)
         if body is not None:
             return CheckedInput(values, body)
-    return _problems(model, given, values, _validator(model, rehearsal))
+    return _problems(model, given, values, validator)
 
 
-def _is_valid(model: Model, values: JsonObject, *, rehearsal: bool) -> bool:
-    return _accepts(model, rehearsal)(values) or _validator(model, rehearsal).is_valid(values)
+def accepted_input(model: Model, given: JsonObject, *, rehearsal: bool) -> CheckedInput | None:
+    """Return the input ready to be sent if it certainly is valid; None if that takes longer."""
+    values = _as_sent(model, given)
+    if _has_two_sizes(model, given) or not _accepts(model, rehearsal)(values):
+        return None
+    body = _sendable_body(values)
+    return None if body is None else CheckedInput(values, body)
+
+
+def _as_sent(model: Model, given: JsonObject) -> dict[str, JsonValue]:
+    return with_full_size(given, model.sizes) if model.sizes else dict(given)
 
 
 @lru_cache(maxsize=64)

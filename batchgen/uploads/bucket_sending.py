@@ -39,6 +39,9 @@ MOST_KNOWN = 10_000
 """Files whose keys are remembered; the next look asks the bucket again."""
 
 HOUR = 3600.0
+KNOWN_FOR = HOUR
+"""Then the bucket is asked again: a rule may have deleted the object, and the vendor charges for a
+request whose input is gone."""
 SHORTEST_URL = 6 * HOUR
 LONGEST_URL = 7 * 24 * HOUR
 """S3 signs for a week at most."""
@@ -79,7 +82,7 @@ class BucketSender:
         self._processes = processes
         self._fit = fit
         self._seconds = url_seconds
-        self._known: OrderedDict[Wanted, str] = OrderedDict()
+        self._known: OrderedDict[Wanted, tuple[str, float]] = OrderedDict()
         self._locks: WeakValueDictionary[object, asyncio.Lock] = WeakValueDictionary()
         self._budget = ByteBudget(BYTES_AT_ONCE)
         self._turns = asyncio.Semaphore(AT_ONCE)
@@ -113,9 +116,11 @@ class BucketSender:
     async def _key_of(self, file: InputFile, place: FilePlace) -> str:
         wanted: Wanted = (file.sha256, place.kind, place.rules)
         async with self._lock(wanted):
-            key = self._known.get(wanted)
-            if key is None:
-                key = self._known[wanted] = await self._uploaded(file, place)
+            now = asyncio.get_running_loop().time()
+            key, since = self._known.get(wanted, ("", now))
+            if not key or now - since >= KNOWN_FOR:
+                key = await self._uploaded(file, place)
+                self._known[wanted] = key, now
             self._known.move_to_end(wanted)
             if len(self._known) > MOST_KNOWN:
                 self._known.popitem(last=False)

@@ -12,6 +12,8 @@ import pytest
 from _pytest.capture import CaptureFixture
 
 from batchgen.cli import main
+from batchgen.runs.ownership import provider_name
+from batchgen.state.meta import Meta, set_meta
 from batchgen.state.reviews import Pick, find_flaws, pick
 from tests.runs.run_world import Place, bring_home, make_place, write_header
 
@@ -57,6 +59,19 @@ def test_one_cause_is_shown_as_the_option_that_chooses_it(
     assert chosen["counts"] == {"failed": 2}
     assert main(["status", manifest, option]) == 0
     assert f"2 failed · policy: job a: no, 17 (e.g. a) · {option}\n" in capsys.readouterr().out
+
+
+def test_only_in_a_real_run_is_an_unknown_outcome_looked_up_at_the_vendors(
+    place: Place, manifest: str, capsys: CaptureFixture[str]
+) -> None:
+    place.db.execute("UPDATE job SET state = 'unknown' WHERE id = 'a'")
+    assert main(["status", manifest]) == 0
+    assert "look it up on runcomfy.com" in capsys.readouterr().out
+    set_meta(place.db, Meta.PROVIDER, provider_name("", emulator=True))
+    assert main(["status", manifest]) == 0
+    said = capsys.readouterr().out
+    assert "runcomfy.com" not in said
+    assert f"batchgen resolve {manifest} JOB --resubmit" in said
 
 
 def test_two_sentences_of_one_code_are_two_causes_each_with_its_key(

@@ -392,6 +392,49 @@ def test_a_path_that_is_beside_the_data_file_is_pointed_out(tmp_path: Path) -> N
     )
 
 
+OWN_FOLDER = "{from: rows.csv, input: {prompt: x, image_urls: ['%s']}}"
+
+
+@pytest.mark.parametrize(
+    ("template", "value", "is_refused"),
+    [
+        ("{{ photo }}", "/R/secret/a.png", True),
+        ("{{ photo }}", "../secret/a.png", True),
+        ("{{ photo }}", "~/a.png", True),
+        ("{{ row['photo'] }}", "/R/secret/a.png", True),
+        ("{{ '' ~ photo }}", "/R/secret/a.png", True),
+        ("{% if photo %}{{ photo }}{% endif %}", "/R/secret/a.png", True),
+        ("{{ photo | trim }}", "/R/secret/a.png", True),
+        ("/R/shared/{{ photo }}", "../secret/a.png", True),
+        ("../shared/{{ photo }}", "../secret/a.png", True),
+        ("{{ root }}/shared/{{ photo }}", "../secret/a.png", True),
+        ("{{ root }}/secret/{{ photo }}", "a.png", False),
+        ("/R/secret/{{ photo }}", "a.png", False),
+        ("../secret/{{ photo }}", "a.png", False),
+        ("{{ photo }}", "/R/set/photos/a.png", False),
+        ("{{ photo }}", "photos/../photos/a.png", False),
+        ("/R/secret/a.png", "x", False),
+    ],
+)
+def test_a_row_leads_to_no_file_outside_unless_that_is_allowed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, template: str, value: str, *, is_refused: bool
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path / "secret"))
+    for name in ("secret/a.png", "set/photos/a.png"):
+        picture(tmp_path / name)
+    (tmp_path / "set/rows.csv").write_text(f"photo\n{value}\n".replace("/R", str(tmp_path)))
+    (tmp_path / "shared").mkdir()
+    line = (OWN_FOLDER % template.replace("'", "''")).replace("/R", str(tmp_path))
+    head = f"{HEAD}vars: {{root: {tmp_path}}}\n"
+    found = read(tmp_path / "set", line, head=head)
+    assert ["outside the manifest's folder" in one for one in found.problems] == (
+        [True] if is_refused else []
+    )
+    assert all("inputs: outside: true" in str(hint) for hint in found.hints)
+    allowed = read(tmp_path / "set", line, head=f"{head}inputs: {{outside: true}}\n")
+    assert len(files(allowed)) == 1
+
+
 def test_many_wrong_paths_are_not_all_compared_with_names(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

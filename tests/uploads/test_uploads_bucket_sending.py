@@ -160,6 +160,19 @@ async def test_only_so_many_keys_are_remembered(
     assert not desk.sender._locks
 
 
+async def test_an_object_that_was_deleted_in_a_long_run_is_put_again(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = desk.picture("a.png")
+    await desk.sent(url)
+    desk.bucket.objects.clear()
+    await desk.sent(url)
+    assert not desk.bucket.objects
+    monkeypatch.setattr("batchgen.uploads.bucket_sending.KNOWN_FOR", 0.0)
+    await desk.sent(url)
+    assert len(desk.bucket.objects) == 1
+
+
 async def test_what_changed_or_is_damaged_or_missing_is_not_uploaded(desk: Desk) -> None:
     changed, missing = desk.picture("changed.png"), desk.picture("missing.png")
     desk.picture("changed.png", colour="red")
