@@ -355,8 +355,9 @@ def _sentence(event: Event) -> str | None:
             return f"nothing is submitted before {local:%Y-%m-%d %H:%M} (start_at)"
         case Warned(text) | Noted(text, on_screen=True):
             return text
-        case Slowed(model, seconds):
-            return f"{model}: too many requests; waiting {seconds:.0f} s"
+        case Slowed(model, seconds, at_once):
+            most = "" if at_once is None else f"; {at_once} at once for now"
+            return f"{model}: too many requests; waiting {seconds:.0f} s{most}"
         case Paused(pause):
             return f"paused: {pause.sentence}; finishing what is under way"
         case Tuned(change):

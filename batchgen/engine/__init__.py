@@ -23,7 +23,9 @@ For the scheduler:
 model_queues.py      the due jobs of each model, read a page at a time
 fair_scheduling.py   which model is next: pure
 canary.py            first one job of a sweep, or a few
-limits.py            how many requests at once, how fast, and slower after a 429: arithmetic
+limits.py            how many requests at once, and how fast: arithmetic
+ceilings.py          how many the vendor takes at once, as its 429s show it: pure
+unanswered.py        submits without an answer hold their places
 health.py            when trouble is no longer one job's; backoff.py: how long to wait
 stop_conditions.py   failures, the hour, the disk
 budget.py            money reserved before it can be spent

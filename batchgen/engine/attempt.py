@@ -24,7 +24,8 @@ class Attempt:
 
     `sendable` is what is sent in its place, if the user's own files are in it; see `take_text`.
     `number` is the job's count of attempts, once the intent is recorded. `sent` numbers the submits
-    of a run in the order in which they went out. `state` is the job's: an answer may come late.
+    of a run in the order in which they went out, `sent_at` is the loop's time of it. `state` is the
+    job's: an answer may come late.
     """
 
     queue: ModelQueue
@@ -35,6 +36,7 @@ class Attempt:
     sendable: Sendable | None = None
     number: int = 0
     sent: int = 0
+    sent_at: float = 0.0
     state: JobState = JobState.PENDING
     request_id: str | None = None
 

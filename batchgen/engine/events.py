@@ -94,10 +94,14 @@ class FileSaved:
 
 @dataclass(frozen=True, slots=True)
 class Slowed:
-    """The vendor said 429: no submit of this model for `seconds`, and fewer at once after."""
+    """The vendor said 429: no submit of this model for `seconds`, and `at_once` at most after.
+
+    `at_once` is None where nothing was in flight: then the 429 says nothing about that.
+    """
 
     model: str
     seconds: float
+    at_once: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

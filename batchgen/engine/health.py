@@ -9,6 +9,7 @@ import asyncio
 from bisect import insort
 from collections import Counter, deque
 from dataclasses import dataclass, field, replace
+from math import inf
 from typing import TYPE_CHECKING
 
 from batchgen.engine.backoff import delay
@@ -42,6 +43,10 @@ REFUSALS_IN_A_ROW = 10
 FEWEST_THROTTLES = 5
 FAILURES_BEFORE_CONTACT = 5
 SECONDS_BEFORE_CONTACT = 10.0
+LONGEST_BACK_OFF = 10.0
+LONGEST_BACK_OFF_ALONE = 60.0
+"""Seconds between two submits that were answered with 429: with requests of ours in flight, and
+without any."""
 LONGEST_OUTAGE = 900.0
 """Seconds, both for a vendor that does not answer and for one that asks to wait."""
 
@@ -55,14 +60,23 @@ _GATEWAY_CURE = "check the network, a VPN and the proxy, and the vendor's status
 
 @dataclass(slots=True)
 class UnknownBreaker:
-    """Five unknown outcomes within a minute: something is wrong with the vendor or the network."""
+    """Five unknown outcomes within a minute, or five in a row: the vendor or the network fails.
 
+    In a row, since each holds its place for long: a few places may never see five in a minute.
+    """
+
+    in_a_row: int = 0
     _times: deque[float] = field(default_factory=lambda: deque(maxlen=UNKNOWNS))
 
     def trips(self, now: float) -> bool:
         """Count one more at the loop's time `now`."""
+        self.in_a_row += 1
         self._times.append(now)
-        return len(self._times) == UNKNOWNS and now - self._times[0] <= UNKNOWN_WINDOW
+        within_a_minute = now - self._times[0] <= UNKNOWN_WINDOW
+        return len(self._times) == UNKNOWNS and (within_a_minute or self.in_a_row >= UNKNOWNS)
+
+    def reset(self) -> None:
+        self.in_a_row = 0
 
 
 @dataclass(slots=True)
@@ -253,7 +267,6 @@ class Health:
                 self.gateway(status, reason)
             case Accepted():
                 self.accepted(model, sent)
-                model.limiter.relax()
             case Refused() | Halted():
                 self.contact()
             case Unclear():
@@ -263,6 +276,7 @@ class Health:
         """A submit went through: what stopped others was their own trouble."""
         self.contact()
         self._gateways.reset()
+        self._unknowns.reset()
         self._refusals.accepted(sent)
         model.refusals.accepted(sent)
         model.throttles.reset()
@@ -308,18 +322,27 @@ class Health:
             self._control.pause(replace(pause, next_step=next_step or pause.next_step))
 
     def throttled(self, model: ModelHealth, retry_after: float | None, reason: str) -> None:
-        """The vendor refused a submit for its rate: wait as it asks, then go slower."""
+        """The vendor refused a submit: it has as many as it takes, or they come too fast.
+
+        A Retry-After holds the submits of this model, as long as it asks for. Without one nothing
+        is shut, but "Retry-After: 0" must not cause a storm, nor must 1 for the hundredth time: so
+        a back-off of our own grows until a submit is accepted. It stays short while requests are in
+        flight, since the first of them that ends makes room.
+        """
         self.contact()
-        now = _loop_time()
-        if model.limiter.is_shut(now):
-            model.limiter.shut(now, retry_after or 0.0)
+        now, limiter = _loop_time(), model.limiter
+        asked = retry_after or 0.0
+        if limiter.is_shut(now):
+            limiter.shut(now, asked)
             return
         tripped = model.throttles.trips(now)
-        # "Retry-After: 0" must not cause a storm, nor must 1 for the hundredth time: ours grows.
-        seconds = max(retry_after or 0.0, delay(model.throttles.in_a_row, self._dice))
-        model.limiter.halve()
-        model.limiter.shut(now, seconds)
-        self._control.emit(Slowed(model.name, seconds))
+        limiter.refuse(now, asked)
+        longest = LONGEST_BACK_OFF if limiter.accepted else LONGEST_BACK_OFF_ALONE
+        own = delay(model.throttles.in_a_row, self._dice, longest=longest)
+        limiter.shut(now, asked)
+        limiter.back_off(now, own)
+        at_once = None if limiter.found.value == inf else int(limiter.ceiling)
+        self._control.emit(Slowed(model.name, max(asked, own), at_once))
         if tripped:
             self._control.pause(
                 pause_for(PauseReason.THROTTLED, what=f"submits to {model.name}", reason=reason)

@@ -47,6 +47,7 @@ from batchgen.engine.posts import (
 )
 from batchgen.engine.retry_timers import RetryTimers
 from batchgen.engine.shielded_tasks import LAST_ANSWERS, ShieldedTasks
+from batchgen.engine.unanswered import UnansweredPlaces
 from batchgen.errors import BatchgenError
 from batchgen.jobs import JobState
 from batchgen.runcomfy.outcomes import (
@@ -94,6 +95,9 @@ class Lifecycle:
         self.retries = RetryTimers(context.ports.dice, context.control.wake.set)
         self.cancels = Cancels(context.ports, context.control)
         self.blocked = BlockedJobs(context.ports.store, context.control)
+        self.unanswered = UnansweredPlaces(
+            context.expectations, context.policy.timeout, context.control.wake.set
+        )
 
     @asynccontextmanager
     async def sending(self) -> AsyncIterator[None]:
@@ -186,6 +190,7 @@ class Lifecycle:
         )
         if is_large and not await is_uploaded(post, handover.released, self._control.drain):
             return await self._turn_back(attempt, CUT_OFF)
+        attempt.sent_at = asyncio.get_running_loop().time()
         await asyncio.wait({post}, timeout=self._policy.submit_deadline)
         if not post.done():
             await self._hold_unanswered(attempt, post)
@@ -214,7 +219,10 @@ class Lifecycle:
             raise
 
     async def _record(self, attempt: Attempt, outcome: SubmitOutcome) -> LiveRequest | Handover:
+        if isinstance(outcome, Accepted):
+            attempt.permit.accept(asyncio.get_running_loop().time())
         self._health.after_submit(attempt.queue.health, attempt.sent, outcome)
+        self._control.wake.set()
         match after_submit(outcome):
             case Accepted() as answer:
                 return await self._accepted(attempt, answer)
@@ -283,6 +291,9 @@ class Lifecycle:
         """A person decides, or `on_unknown: resubmit` does, a few times at most."""
         seq, most = attempt.job.seq, self._policy.resubmits
         self._budget.hold(seq)
+        if seconds := self.unanswered.hold(attempt):
+            text = f"its request may be running: it holds its place for {seconds:.0f} s"
+            self._control.emit(Noted(text, attempt.job_id))
         if not most or await self._store.resubmit_unknown(seq, most) is not None:
             return Handover.OVER
         self._control.emit_move(attempt, JobState.PENDING, "resubmitted", "on_unknown: resubmit")

@@ -13,11 +13,14 @@ from math import inf
 from statistics import median_low
 from typing import TYPE_CHECKING, Self
 
+from batchgen.engine.ceilings import FoundCeiling, Ramp
+
 if TYPE_CHECKING:
     from types import TracebackType
 
 
 LONGEST_SHUT = 300.0
+SHORTEST_BACK_OFF = 1.0
 LEAD = 0.05
 """Seconds from a start to its POST: about what the commit between them takes."""
 
@@ -26,21 +29,25 @@ LEAD = 0.05
 class RateLimiter:
     """One limit: at most `limit` in flight, starts at least `interval` seconds apart.
 
-    `learnt` is what throttling has taught about the limit: halved by a 429, raised by one after as
-    many accepted requests as it allows (additive increase, multiplicative decrease).
+    `accepted` of those in flight are with the vendor, or may be. `found` is what 429s have shown of
+    the vendor's own limit. `ramp`: how fast more are sent at once; None does not limit that.
     """
 
     limit: int
     interval: float = 0.0
     in_flight: int = 0
-    learnt: float = field(init=False, default=inf)
+    ramp: Ramp | None = None
+    found: FoundCeiling = field(init=False, default_factory=FoundCeiling)
+    accepted: int = field(init=False, default=0)
     last_start: float = field(init=False, default=-inf)
     last_send: float = field(init=False, default=-inf)
     shut_until: float = field(init=False, default=-inf)
+    back_off_until: float = field(init=False, default=-inf)
+    backed_off_at: float = field(init=False, default=-inf)
 
     @property
     def ceiling(self) -> float:
-        return min(float(self.limit), self.learnt)
+        return min(float(self.limit), self.found.value)
 
     @property
     def share(self) -> float:
@@ -57,7 +64,8 @@ class RateLimiter:
         """From when on one more may start; None while too many are in flight."""
         if self.in_flight >= int(self.ceiling):
             return None
-        return max(now, self.next_start, self.shut_until)
+        ramp = now if self.ramp is None else self.ramp.opens_at(self.accepted, now)
+        return max(now, self.next_start, self.shut_until, self.back_off_until, ramp)
 
     def retune(self, limit: int, interval: float) -> None:
         """Set other limits, from the next start on. What throttling has taught stays."""
@@ -66,37 +74,88 @@ class RateLimiter:
     def enter(self, now: float) -> None:
         self.in_flight += 1
         self.last_start = now
+        if self.ramp is not None:
+            self.ramp.sent(now)
 
     def leave(self) -> None:
         self.in_flight -= 1
 
+    def answer(self, sent: float) -> None:
+        """What was started at `sent` has its answer, or was not sent at all."""
+        if self.ramp is not None:
+            self.ramp.answered(sent)
+
+    def accept(self, now: float) -> None:
+        """One of those in flight is with the vendor."""
+        self.accepted += 1
+        self.found.accepted(self.accepted, now)
+        if self.ramp is not None:
+            self.ramp.accepted(self.accepted)
+
+    def refuse(self, now: float, asked: float) -> None:
+        """The vendor has as many as it takes; a Retry-After has `asked` for so many seconds."""
+        self.found.refused(self.accepted, now, asked)
+        if self.ramp is not None:
+            self.ramp.refused(self.found.value)
+
     def is_shut(self, now: float) -> bool:
-        return now < self.shut_until
+        return now < max(self.shut_until, self.back_off_until)
 
     def shut(self, now: float, seconds: float) -> None:
         self.shut_until = max(self.shut_until, now + min(seconds, LONGEST_SHUT))
 
-    def halve(self) -> None:
-        """After a 429: fewer at once, one at least."""
-        self.learnt = max(1.0, min(self.ceiling, self.in_flight) // 2)
+    def back_off(self, now: float, seconds: float) -> None:
+        """Wait a little, though the vendor did not ask for it."""
+        self.backed_off_at = now
+        self.back_off_until = max(self.back_off_until, now + seconds)
 
-    def relax(self) -> None:
-        """After an accepted request. Where the whole limit is allowed again, nothing is left."""
-        if self.learnt < self.limit:
-            grown = self.learnt + 1.0 / self.learnt
-            self.learnt = grown if grown < self.limit else inf
+    def place_freed(self, now: float) -> None:
+        """The account has a place again. With nothing in flight, this model is the next to try it.
+
+        Otherwise the others would take each place while it waits, and it would starve.
+        """
+        if not self.in_flight:
+            soonest = max(now, self.backed_off_at + SHORTEST_BACK_OFF)
+            self.back_off_until = min(self.back_off_until, soonest)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Permit:
     """A place within several limiters at once, given back at the end of `async with`.
 
     `intervals` are the limiters' at the start. They hold until the POST: under a longer one that
     came in between, jobs that are about to be sent would wait with their intent on the disk.
+    `at` is the loop's time of the start.
     """
 
     limiters: tuple[RateLimiter, ...]
     intervals: tuple[float, ...]
+    at: float
+    is_accepted: bool = False
+    is_over: bool = False
+
+    def accept(self, now: float) -> None:
+        """Its request is with the vendor, or may be. An answer may come after the permit."""
+        if not (self.is_accepted or self.is_over):
+            self.is_accepted = True
+            for limiter in self.limiters:
+                limiter.answer(self.at)
+                limiter.accept(now)
+
+    def another(self, now: float) -> Permit:
+        """For the same request, which is with the vendor for longer than this permit lasts."""
+        permit = take(self.limiters, now)
+        permit.accept(now)
+        return permit
+
+    def give_back(self) -> None:
+        self.is_over = True
+        for limiter in self.limiters:
+            limiter.leave()
+            if self.is_accepted:
+                limiter.accepted -= 1
+            else:
+                limiter.answer(self.at)
 
     async def __aenter__(self) -> Self:
         return self
@@ -107,8 +166,7 @@ class Permit:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for limiter in self.limiters:
-            limiter.leave()
+        self.give_back()
 
 
 def claim_sending(permit: Permit, now: float) -> float:
@@ -127,9 +185,13 @@ def take(limiters: tuple[RateLimiter, ...], now: float) -> Permit:
     """Enter all the limiters at once; the caller has checked that they are open."""
     for limiter in limiters:
         limiter.enter(now)
-    return Permit(limiters, tuple(limiter.interval for limiter in limiters))
+    return Permit(limiters, tuple(limiter.interval for limiter in limiters), now)
 
 
+AGES = 32
+ENOUGH_AGES = 8
+SURELY = 3.0
+"""Times the age of the oldest of the last `AGES` requests: none of them took a third of it."""
 REMEMBERED = 8
 """Few, so that five requests are enough to outvote what is no longer true."""
 
@@ -140,6 +202,7 @@ class Expectations:
     def __init__(self) -> None:
         self._supposed: dict[str, float] = {}
         self._seen: dict[str, deque[float]] = {}
+        self._ages: dict[str, deque[float]] = {}
 
     def suppose(self, model: str, seconds: float) -> None:
         """From earlier runs: it counts until this run has seen an end itself."""
@@ -152,6 +215,7 @@ class Expectations:
         long after the end would be taken for the duration, and the next one would come as late. So
         the first polls come earlier, by half, until they find requests that are still going.
         """
+        self._ages.setdefault(model, deque(maxlen=AGES)).append(ended_by)
         seen = self._seen.setdefault(model, deque(maxlen=REMEMBERED))
         seen.append((going_until + ended_by) / 2)
 
@@ -159,6 +223,11 @@ class Expectations:
         """None where it is unknown. Of two in the middle the shorter: too early costs one poll."""
         seen = self._seen.get(model)
         return median_low(seen) if seen else self._supposed.get(model)
+
+    def surely_over(self, model: str) -> float | None:
+        """The age at which a request has ended, as certainly as can be; None: nobody knows yet."""
+        ages = self._ages.get(model, ())
+        return SURELY * max(ages) if len(ages) >= ENOUGH_AGES else None
 
     def proven(self, model: str) -> bool:
         """Whether this run has seen an end itself."""

@@ -6,6 +6,7 @@ from collections import deque
 from heapq import heappop, heappush
 from typing import TYPE_CHECKING, TypeAlias
 
+from batchgen.engine.ceilings import Ramp
 from batchgen.engine.fair_scheduling import Head
 from batchgen.engine.health import ModelHealth
 from batchgen.engine.limits import RateLimiter
@@ -168,7 +169,7 @@ class ModelQueues:
     async def open(self, model: str) -> ModelQueue:
         if model not in self._queues:
             limits = self._policy.limits_of(model)
-            health = ModelHealth(model, RateLimiter(limits.limit, limits.interval))
+            health = ModelHealth(model, RateLimiter(limits.limit, limits.interval, ramp=Ramp()))
             self._queues[model] = ModelQueue(
                 health, self._selection, self._store, self._context.canary, self._reused
             )
@@ -196,6 +197,11 @@ class ModelQueues:
         for seq in reused:
             self._context.downloads.add(seq)
         return reused
+
+    def place_freed(self, now: float) -> None:
+        """A request has ended, of whichever model."""
+        for queue in self._queues.values():
+            queue.health.limiter.place_freed(now)
 
     def rewind(self) -> None:
         """Jobs became due behind the readers."""

@@ -27,6 +27,7 @@ from batchgen.pauses import Pause, PauseReason, pause_for
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
+    from batchgen.engine.fair_scheduling import Head
     from batchgen.engine.health import ModelHealth
     from batchgen.engine.model_queues import ModelQueue
     from batchgen.engine.policy import EnginePolicy
@@ -100,6 +101,7 @@ class Scheduler:
             async with self._lifecycle.sending(), asyncio.TaskGroup() as self._jobs:
                 await self._work()
         finally:
+            self._lifecycle.unanswered.free_all()
             self._control.flush_events()
         return RunEnd(self._control.paused, self._control.drain.requested)
 
@@ -115,6 +117,7 @@ class Scheduler:
 
         Once the run is ending, the job is left to the next one.
         """
+        self._lifecycle.unanswered.free(seq)
         if not self._working:
             return
         if job := await self._store.pending_job(seq):
@@ -213,12 +216,17 @@ class Scheduler:
             if isinstance(turn, Start):
                 self._last = turn.index
                 await self._start(queues[turn.index], now)
-            elif self._busy or turn.until is not None or self._control.wake.is_set():
+            elif self._may_go_on(heads) or turn.until is not None:
                 await self._wait_for_change(self._stops.ask_again(turn.until))
             else:
                 await self._pause_if_jobs_are_left()
                 if not self._control.wake.is_set():
                     return
+
+    def _may_go_on(self, heads: Iterable[Head | None]) -> bool:
+        """Whether more may start though nothing can now."""
+        waits_for_a_place = any(heads) and bool(self._lifecycle.unanswered)
+        return self._busy or self._control.wake.is_set() or waits_for_a_place
 
     def _announce_wait(self) -> None:
         begins_at, self._begins_at = self._begins_at, None
@@ -266,7 +274,9 @@ class Scheduler:
         queue = await self._queues.open(request.model)
         price = self._context.ports.prices.price(request.model, request.body)
         self._budget.take_over(request, price)
-        permit = self._enter(queue.health, asyncio.get_running_loop().time())
+        now = asyncio.get_running_loop().time()
+        permit = self._enter(queue.health, now)
+        permit.accept(now)
         self._jobs.create_task(self._resume(request, permit), name=f"request {request.request_id}")
 
     def _enter(self, model: ModelHealth, now: float) -> Permit:
@@ -313,6 +323,8 @@ class Scheduler:
                 yield
         finally:
             self._active -= 1
+            if permit.is_accepted:
+                self._queues.place_freed(asyncio.get_running_loop().time())
             self._unaffordable.clear()
             self._control.wake.set()
 

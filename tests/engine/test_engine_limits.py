@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import pairwise
+from math import inf
 from random import Random
 
 import pytest
@@ -12,6 +14,7 @@ from hypothesis import strategies as st
 from batchgen.engine import polling
 from batchgen.engine.backoff import delay
 from batchgen.engine.budget import Budget
+from batchgen.engine.ceilings import FIRST_PROBE, USUAL, FoundCeiling, Ramp
 from batchgen.engine.fair_scheduling import Head, Start, Wait, next_turn
 from batchgen.engine.health import OutageBreaker, ThrottleBreaker, UnknownBreaker
 from batchgen.engine.limits import LEAD, LONGEST_SHUT, RateLimiter, claim_sending, take
@@ -39,26 +42,152 @@ def test_a_full_limiter_does_not_open_until_a_place_is_free() -> None:
     assert limiter.opens_at(10.0) == 10.0
 
 
-def test_a_429_halves_what_was_in_flight_and_accepted_requests_bring_it_back_slowly() -> None:
+def throttled(ceiling: FoundCeiling, vendors: int, until: float, now: float = 0.0) -> list[float]:
+    """Fill it up all the time under a vendor's limit; the times of the 429s. No end is late."""
+    refusals, in_flight = list[float](), 0
+    while now < until:
+        if in_flight >= int(min(64.0, ceiling.value)):
+            in_flight -= 1
+        elif in_flight < vendors:
+            in_flight += 1
+            ceiling.accepted(in_flight, now)
+        else:
+            refusals.append(now)
+            ceiling.refused(in_flight, now)
+            in_flight -= 1
+        now += 0.1
+    return refusals
+
+
+def test_a_429_makes_what_was_in_flight_the_ceiling() -> None:
     limiter = RateLimiter(16)
     for _ in range(8):
         limiter.enter(0.0)
-    limiter.halve()
-    assert limiter.ceiling == 4
-    for _ in range(5):
-        limiter.relax()
-    assert 4.9 < limiter.ceiling < 5.2
-    for _ in range(1000):
-        limiter.relax()
-    assert limiter.ceiling == 16
+        limiter.accept(0.0)
+    limiter.enter(0.0)
+    limiter.refuse(0.0, 0.0)
+    assert limiter.ceiling == 8
+
+
+def test_what_is_accepted_after_a_429_that_was_quicker_counts_as_well() -> None:
+    ceiling = FoundCeiling()
+    for accepted in range(1, 6):
+        ceiling.accepted(accepted, 0.0)
+    ceiling.refused(5, 0.0)
+    for accepted in (6, 7, 8):
+        ceiling.accepted(accepted, 0.1)
+    assert ceiling.value == 8
+
+
+def test_one_429_takes_half_at_most() -> None:
+    """It may come for the rate, when hardly anything is in flight."""
+    ceiling = FoundCeiling()
+    ceiling.refused(0, 0.0)
+    assert ceiling.value == inf
+    ceiling.accepted(32, 0.0)
+    ceiling.refused(1, 0.0)
+    assert ceiling.value == 16
+    ceiling.refused(1, 0.0)
+    assert ceiling.value == 8
+
+
+def test_above_a_found_ceiling_one_more_is_tried_ever_more_seldom() -> None:
+    refusals = throttled(ceiling := FoundCeiling(), 8, 28_800.0)
+    assert ceiling.value == 8
+    gaps = [later - earlier for earlier, later in pairwise(refusals)]
+    assert gaps[0] == pytest.approx(FIRST_PROBE, abs=1.0)
+    assert gaps[-1] == pytest.approx(USUAL[1], abs=1.0)
+    assert all(later >= earlier - 1.0 for earlier, later in pairwise(gaps))
+    assert len(refusals) < 60
+
+
+def test_a_retry_after_makes_tries_more_seldom() -> None:
+    ceiling = FoundCeiling()
+    ceiling.accepted(8, 0.0)
+    ceiling.refused(8, 0.0, asked=30.0)
+    ceiling.accepted(8, 299.0)
+    assert ceiling.value == 8
+    ceiling.accepted(8, 300.0)
+    assert ceiling.value == 9
+
+
+@given(st.integers(2, 40), st.floats(0.0, 600.0))
+def test_a_limit_that_fell_and_rose_again_is_found_again(before: int, fell_for: float) -> None:
+    ceiling = FoundCeiling()
+    throttled(ceiling, before, 100.0)
+    low = max(1, before // 4)
+    throttled(ceiling, low, 100.0 + fell_for, 100.0)
+    back = 100.0 + fell_for
+    # After so long at most there is a try, and what had worked before follows within seconds.
+    throttled(ceiling, before, back + 2 * fell_for + 4 * FIRST_PROBE + 30.0, back)
+    assert ceiling.value >= 0.9 * before
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(("accept", "refuse", "end", "pass")), st.floats(0.0, 40.0)))
+)
+def test_a_found_ceiling_is_never_below_one_nor_stuck(steps: list[tuple[str, float]]) -> None:
+    ceiling, in_flight, now = FoundCeiling(), 0, 0.0
+    for step, passed in steps:
+        match step:
+            case "accept" if in_flight < ceiling.value:
+                in_flight += 1
+                ceiling.accepted(in_flight, now)
+            case "refuse":
+                before = ceiling.value
+                ceiling.refused(in_flight, now)
+                assert ceiling.value == before or ceiling.value >= max(1, in_flight)
+            case "end":
+                in_flight = max(0, in_flight - 1)
+            case _:
+                now += passed
+        assert ceiling.value >= 1
 
 
 def test_a_limiter_never_closes_for_good() -> None:
     limiter = RateLimiter(3)
     for _ in range(10):
-        limiter.halve()
-    assert limiter.ceiling == 1
+        limiter.refuse(0.0, 0.0)
+    assert limiter.ceiling >= 1
     assert limiter.opens_at(0.0) == 0.0
+
+
+def test_until_the_vendor_takes_so_many_only_half_as_many_more_are_sent() -> None:
+    limiter, rounds = RateLimiter(64, ramp=Ramp()), list[int]()
+    while limiter.opens_at(0.0) == 0.0:
+        sent = []
+        while limiter.opens_at(0.0) == 0.0:
+            sent.append(take((limiter,), 0.0))
+        for permit in sent:
+            permit.accept(0.0)
+        rounds.append(len(sent))
+    assert rounds == [8, 4, 6, 9, 13, 20, 4]
+
+
+def test_submits_that_are_answered_slowly_hold_no_others_back_for_long() -> None:
+    limiter = RateLimiter(64, ramp=Ramp())
+    for _ in range(8):
+        take((limiter,), 1.0)
+    assert limiter.opens_at(2.0) == 6.0
+    assert limiter.opens_at(6.0) == 6.0
+
+
+def test_a_permit_that_is_over_is_not_accepted_any_more() -> None:
+    limiter = RateLimiter(2, ramp=Ramp())
+    permit = take((limiter,), 0.0)
+    permit.give_back()
+    permit.accept(1.0)
+    assert (limiter.in_flight, limiter.accepted) == (0, 0)
+
+
+def test_a_model_with_nothing_in_flight_tries_the_place_that_another_one_frees() -> None:
+    """Otherwise the other model would take each place while this one waits."""
+    limiter = RateLimiter(8)
+    limiter.back_off(10.0, 60.0)
+    limiter.place_freed(10.2)
+    assert limiter.opens_at(10.2) == 11.0
+    limiter.shut(10.0, 30.0)
+    assert limiter.opens_at(11.0) == 40.0
 
 
 def test_no_server_shuts_a_limiter_for_longer_than_five_minutes() -> None:
@@ -252,8 +381,18 @@ def test_back_off_grows_to_its_cap_and_half_of_it_is_chance(failures: int, seed:
 
 def test_five_unknown_outcomes_trip_only_within_a_minute() -> None:
     slow, fast = UnknownBreaker(), UnknownBreaker()
-    assert not any(slow.trips(16.0 * number) for number in range(40))
+    for number in range(40):
+        assert not slow.trips(16.0 * number)
+        slow.reset()
     assert [fast.trips(10.0 * number) for number in range(5)] == [False] * 4 + [True]
+
+
+def test_five_unknown_outcomes_in_a_row_trip_however_long_they_take() -> None:
+    """Each may have held one of few places for an hour."""
+    unknowns = UnknownBreaker()
+    assert [unknowns.trips(3600.0 * number) for number in range(5)] == [False] * 4 + [True]
+    unknowns.reset()
+    assert not unknowns.trips(36_000.0)
 
 
 def test_429_upon_429_trips_after_a_long_time_and_one_accepted_request_starts_it_anew() -> None:

@@ -54,19 +54,20 @@ def test_a_lower_limit_lets_nothing_start_before_enough_has_ended() -> None:
 
 def test_what_a_429_has_taught_survives_every_change_of_the_limit() -> None:
     limiter = RateLimiter(16)
-    for _ in range(8):
+    for _ in range(4):
         limiter.enter(0.0)
-    limiter.halve()
+        limiter.accept(0.0)
+    limiter.refuse(0.0, 0.0)
     for limit, ceiling in ((64, 4.0), (2, 2.0), (16, 4.0)):
         limiter.retune(limit, 0.0)
         assert limiter.ceiling == ceiling
-    limiter.relax()
-    assert limiter.ceiling == 4.25
+    limiter.found.accepted(4, 30.0)
+    assert limiter.ceiling == 5.0
 
 
 def test_without_a_429_a_higher_limit_counts_at_once() -> None:
     limiter = RateLimiter(4)
-    limiter.relax()
+    limiter.accept(0.0)
     limiter.retune(32, 0.0)
     assert limiter.ceiling == 32
 
@@ -129,7 +130,7 @@ def test_a_higher_concurrency_starts_more_at_once(world: World) -> None:
     with_habits(world, course=lambda *_: Course(queued=0.0, runs=100.0))
     one_model(world, 40)
     world.live(tuning((10.0, {"concurrency": 20})))
-    assert [sum(at < until for at in submits(world)) for until in (9.9, 10.1)] == [2, 20]
+    assert [sum(at < until for at in submits(world)) for until in (9.9, 11.0)] == [2, 20]
     assert world.vendor.peak["all"] == 20
 
 
@@ -172,7 +173,7 @@ def test_without_a_rate_the_rest_goes_at_once(world: World) -> None:
     with_policy(world, rate=Rate(1, 3600.0), concurrency=30)
     one_model(world, 20)
     world.live(tuning((30.0, {"rate": None})))
-    assert [at for at in submits(world) if at > 30.1] == []
+    assert [at for at in submits(world) if at > 31.0] == []
 
 
 def test_more_money_in_time_goes_on_with_the_same_run(world: World) -> None:

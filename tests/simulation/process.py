@@ -97,6 +97,7 @@ class Process:
         life.first_submit = len(night.vendor.submits)
         night.vendor.refused_alike.clear()
         night.vendor.accepted_last = -inf
+        night.vendor.life += 1
         night.disk.on_point = self._point
         with night.disk.watch(night.watched):
             self._main = self._loop.create_task(self._execute(), name="main")

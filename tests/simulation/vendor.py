@@ -68,6 +68,8 @@ class Course:
 class Charge:
     """A line of the ledger. `known`: its id reached the client. `left`: the client let go of it.
 
+    `life` is the number of the process that submitted it.
+
     `also_told` are jobs whose submits were answered with this id. `looks` counts the results that
     were told of its end. `take` is what a chain's input
     said; `outdated`: the manifest has said another one since.
@@ -86,6 +88,7 @@ class Charge:
     looks: int = 0
     take: float | None = None
     outdated: bool = False
+    life: int = 0
 
     @property
     def names(self) -> list[str]:
@@ -139,7 +142,7 @@ class Vendor:
     `sees` hears of the input of each submit.
     `blamed` are the jobs that were refused for themselves. Of a life, `refused_alike` has when each
     submit began that was refused like all others, `accepted_last` when the last one did that the
-    client knows to be accepted.
+    client knows to be accepted. `life` counts the client's processes.
     `given` are the URLs of results that it gave out, `brought` the files that were taken whole.
     """
 
@@ -156,6 +159,7 @@ class Vendor:
     blamed: set[str] = field(default_factory=set)
     refused_alike: list[float] = field(default_factory=list)
     accepted_last: float = -inf
+    life: int = 0
     served: dict[str, str] = field(default_factory=dict)
     given: set[str] = field(default_factory=set)
     brought: set[str] = field(default_factory=set)
@@ -249,7 +253,9 @@ class Vendor:
 
     def _charge(self, model: str, job: str, take: float | None) -> Charge:
         name, now = f"r{len(self.ledger):05}", self.now()
-        charge = self.ledger[name] = Charge(name, job, model, now, self.course(job), take=take)
+        charge = self.ledger[name] = Charge(
+            name, job, model, now, self.course(job), take=take, life=self.life
+        )
         return charge
 
     def _at_work(self) -> Counter[str]:
@@ -260,7 +266,8 @@ class Vendor:
         busy = Counter(
             one.model
             for one in self.ledger.values()
-            if one.known
+            # One without an answer may be running: it counts for the process that sent it.
+            if (one.known or one.life == self.life)
             and one.job not in posting
             and not one.left
             and one.ends > now

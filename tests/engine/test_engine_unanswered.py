@@ -1,0 +1,93 @@
+"""A request whose submit got no answer may be running: it holds its place."""
+
+from __future__ import annotations
+
+import asyncio
+from itertools import chain
+
+import pytest
+
+from batchgen.engine.limits import AGES, ENOUGH_AGES, SURELY, Expectations
+from batchgen.runcomfy.outcomes import Unclear
+from tests.engine.judge import judge
+from tests.engine.simulated_vendor import Course, Reply
+from tests.engine.simulation import T2I, Process, World, one_model, with_habits, with_policy
+
+LOST = Reply(Unclear("reset by peer"))
+
+
+def most_at_work(world: World) -> int:
+    """Whether the run knows of them or not."""
+    ledger = world.vendor.ledger.values()
+    moments = chain.from_iterable((one.accepted_at, one.ends) for one in ledger)
+    return max(sum(one.accepted_at <= at < one.ends for one in ledger) for at in moments)
+
+
+def test_with_unanswered_requests_no_more_are_in_flight_than_allowed(world: World) -> None:
+    with_policy(world, concurrency=4)
+    one_model(world, 30)
+    with_habits(
+        world,
+        reply=lambda _model, job: LOST if job in {"a001", "a005", "a012"} else Reply(),
+        course=lambda *_: Course(queued=0.0, runs=60.0),
+    )
+    assert world.live().pause is None
+    judge(world)
+    assert most_at_work(world) == 4
+
+
+def test_the_place_is_free_once_the_request_is_too_old_to_run(world: World) -> None:
+    """Nothing is known of the model yet, so only the timeout is certain."""
+    with_policy(world, concurrency=1, timeout=500.0)
+    one_model(world, 3)
+    with_habits(world, reply=lambda _model, job: LOST if job == "a000" else Reply())
+    assert world.live().pause is None
+    assert world.states() == {"a000": "unknown", "a001": "done", "a002": "done"}
+    assert world.vendor.posts[1][0] == pytest.approx(500.0)
+
+
+def test_the_place_is_free_once_no_request_has_ever_taken_so_long(world: World) -> None:
+    with_policy(world, concurrency=1)
+    one_model(world, 20)
+    with_habits(
+        world,
+        reply=lambda _model, job: LOST if job == "a012" else Reply(),
+        course=lambda *_: Course(queued=0.0, runs=20.0),
+    )
+    assert world.live().pause is None
+    sent = {job: at for at, _, job in world.vendor.posts}
+    assert 60.0 <= sent["a013"] - sent["a012"] <= 90.0
+
+
+def test_a_run_does_not_wait_at_its_end_for_places_that_are_held(world: World) -> None:
+    with_policy(world, concurrency=2)
+    one_model(world, 4)
+    with_habits(world, reply=lambda _model, job: LOST if job == "a003" else Reply())
+    assert world.live().pause is None
+    judge(world)
+    assert world.now < 60.0
+
+
+def test_a_persons_decision_frees_the_place(world: World) -> None:
+    with_policy(world, concurrency=1)
+    one_model(world, 2)
+    with_habits(world, reply=lambda _model, job: LOST if job == "a000" else Reply())
+
+    async def decide(process: Process) -> None:
+        await asyncio.sleep(100.0)
+        await process.scheduler.reconsider(1)
+
+    assert world.live(decide).pause is None
+    assert world.vendor.posts[1][0] == pytest.approx(100.0)
+
+
+def test_how_long_a_request_can_take_is_known_after_some_have_ended() -> None:
+    expectations = Expectations()
+    for age in range(1, ENOUGH_AGES):
+        expectations.learn(T2I, 0.0, float(age))
+        assert expectations.surely_over(T2I) is None
+    expectations.learn(T2I, 0.0, 50.0)
+    assert expectations.surely_over(T2I) == SURELY * 50.0
+    for _ in range(AGES):
+        expectations.learn(T2I, 0.0, 2.0)
+    assert expectations.surely_over(T2I) == SURELY * 2.0
