@@ -69,12 +69,14 @@ def read_whole(path: Path, file: InputFile) -> bytes:
         # People link to their pictures; a link is followed once, and only to a plain file.
         # Not path.resolve(), which raises RuntimeError for links in a circle.
         with open_to_read(Path(os.path.realpath(path))) as opened:
-            content = opened.read(MOST_READ + 1)
+            size = os.fstat(opened.fileno()).st_size
+            # Python allocates as many bytes as it is asked to read.
+            content = opened.read(size) if size <= MOST_READ else b""
     except OSError as exc:
         raise unreadable(path, file.path, exc) from exc
     except OutputError as exc:
         raise CannotSendError(f"{file.path} is not a file") from exc
-    if len(content) > MOST_READ:
+    if size > MOST_READ:
         raise CannotSendError(f"{file.path} has more than {MOST_READ // MIB} MiB")
     if hashlib.sha256(content).hexdigest() != file.sha256:
         raise CannotSendError(
