@@ -20,6 +20,7 @@ from batchgen.cli.completion import (
 )
 from batchgen.errors import InputError, UsageError
 from batchgen.jobs import JobState, model_alias
+from batchgen.manifest.tuning import parse_concurrency
 from batchgen.manifest.units import parse_duration, parse_moment, parse_rate
 from batchgen.state.causes import KEY_DIGITS
 from batchgen.text import did_you_mean
@@ -194,9 +195,10 @@ REUSE = click.option(
 LIMITS = (
     click.option(
         "--concurrency",
-        type=click.IntRange(1, 1000),
-        metavar="N",
-        help="Keep at most N requests in flight; overrides the manifest.",
+        metavar="auto|N",
+        callback=read_by(parse_concurrency),
+        help="Keep at most N requests in flight, or as many as the vendor works on; overrides the"
+        " manifest.",
     ),
     click.option(
         "--rate",

@@ -18,7 +18,11 @@ if TYPE_CHECKING:
 
 @click.command()
 @MANIFEST
-@click.option("--concurrency", metavar="N", help="Keep at most N requests in flight.")
+@click.option(
+    "--concurrency",
+    metavar="auto|N",
+    help="Keep at most N requests in flight, or as many as the vendor works on.",
+)
 @click.option("--rate", metavar="N/min", help="Submit at most this often.")
 @click.option("--budget", metavar="USD", help="Submit nothing that would exceed this total.")
 @click.option(

@@ -105,6 +105,15 @@ class Slowed:
 
 
 @dataclass(frozen=True, slots=True)
+class ConcurrencyFound:
+    """How many requests of a model keep the vendor's workers fed, and how that shows."""
+
+    model: str
+    at_once: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class Paused:
     pause: Pause
 
@@ -159,6 +168,7 @@ Event: TypeAlias = (
     | JobsBlocked
     | FileSaved
     | Slowed
+    | ConcurrencyFound
     | Paused
     | Tuned
     | Draining

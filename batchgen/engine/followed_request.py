@@ -55,6 +55,7 @@ class FollowedRequest:
     `empty_since`: the age at which it was first seen to have succeeded without files.
     `withheld_since`: the age at which its result was first refused after its end.
     `silence`: what the API said last, where that said nothing about the request.
+    `in_traffic`: what it is called in the traffic of its model.
     `queued_at`: the age at which it was last seen in the vendor's queue. `work_from`: the age at
     which work on it began, or probably begins; not `is_work_sure`: that is a guess.
     """
@@ -70,6 +71,7 @@ class FollowedRequest:
     withheld_since: float | None = None
     silence: str = ""
     warned: bool = False
+    in_traffic: float = 0.0
     polls: int = 0
     queued_at: float | None = None
     work_from: float = 0.0
@@ -156,8 +158,8 @@ class FollowedRequest:
         traffic = expectations.traffic(self.model)
         if outcome is None:
             # It may have to wait in the vendor's queue, which makes its age misleading.
-            self.work_from = traffic.queue_wait(traffic.auto.place(self.accepted_at))
-            if self.is_new and context.policy.finds_concurrency and traffic.auto.looks_soon(now):
+            self.work_from = traffic.queue_wait(traffic.auto.place(self.in_traffic))
+            if self.is_new and expectations.finds_concurrency and traffic.auto.looks_soon(now):
                 return FIRST_LOOK
         else:
             self.polls += 1
@@ -191,13 +193,13 @@ class FollowedRequest:
         age = self.age()
         if isinstance(outcome, Queued):
             if outcome.position is not None:
-                traffic.auto.queued(self.accepted_at, outcome.position, now)
+                traffic.auto.queued(self.in_traffic, outcome.position, now)
             self.queued_at = age
             self.work_from = age + traffic.queue_wait(outcome.position or 1)
             self.is_work_sure = False
         elif isinstance(outcome, Running):
             if self.is_new:
-                traffic.auto.at_work(age, now, is_first_look=self.polls == 1)
+                traffic.auto.at_work(self.in_traffic, age, now, is_first_look=self.polls == 1)
             if self.queued_at is not None:
                 self._work_began(traffic, age)
 
@@ -219,7 +221,8 @@ class FollowedRequest:
         expectations.learn(self.model, self.going_until, age)
         traffic = expectations.traffic(self.model)
         if self.polls == 0 and self.is_new:
-            traffic.auto.at_work(age, asyncio.get_running_loop().time(), is_first_look=True)
+            now = asyncio.get_running_loop().time()
+            traffic.auto.at_work(self.in_traffic, age, now, is_first_look=True)
         if self.is_work_sure or not traffic.service.known:
             worked = max(0.0, self.going_until - self.work_from)
             traffic.service.learn(worked, max(worked, age - self.work_from))

@@ -31,7 +31,7 @@ from batchgen.engine.decisions import (
     timed_out,
     why_again,
 )
-from batchgen.engine.events import ModelRefused, Noted
+from batchgen.engine.events import ConcurrencyFound, ModelRefused, Noted
 from batchgen.engine.followed_request import FollowedRequest, UnknownStates
 from batchgen.engine.handover import Handover
 from batchgen.engine.input_resolver import InputResolver, NotNow, Readiness, Ready
@@ -59,6 +59,7 @@ from batchgen.runcomfy.outcomes import (
     Unclear,
 )
 from batchgen.runcomfy.upload import at_once
+from batchgen.state.meta import keep_found_concurrency
 from batchgen.state.records import LiveRequest
 
 if TYPE_CHECKING:
@@ -304,7 +305,8 @@ class Lifecycle:
     async def _follow(self, request: LiveRequest, *, sent_now: bool) -> Handover:
         """`sent_now`: by this run, not by an earlier one."""
         followed = FollowedRequest.begin(request, self._store.now(), sent_now=sent_now)
-        with self._context.expectations.in_flight(followed.model, followed.accepted_at):
+        traffic = self._context.expectations
+        with traffic.in_flight(followed.model, followed.accepted_at) as followed.in_traffic:
             return await self._poll_until_ended(followed)
 
     async def _poll_until_ended(self, followed: FollowedRequest) -> Handover:
@@ -320,8 +322,18 @@ class Lifecycle:
             if end is not None:
                 return end
             wait = followed.wait(self._context, outcome)
-            self._control.wake.set()
+            await self._report_found(followed.model)
         return Handover.LET_GO
+
+    async def _report_found(self, model: str) -> None:
+        """More may start now; what was found is for people, and for the next run."""
+        self._control.wake.set()
+        auto = self._context.expectations.traffic(model).auto
+        if self._context.expectations.finds_concurrency and auto.is_news(
+            asyncio.get_running_loop().time()
+        ):
+            self._control.emit(ConcurrencyFound(model, auto.at_once, auto.why))
+            await self._store.run(keep_found_concurrency, model, auto.at_once, auto.why)
 
     async def _act(self, followed: FollowedRequest, decision: ResultDecision) -> Handover | None:
         """Do what a poll calls for; None: poll again."""

@@ -224,9 +224,13 @@ class Traffic:
 
 
 class Expectations:
-    """The usual duration by model, in seconds: by the median of the last ones."""
+    """The usual duration by model, in seconds: by the median of the last ones.
+
+    `finds_concurrency`: whether the run finds out how many requests keep the workers fed.
+    """
 
     def __init__(self) -> None:
+        self.finds_concurrency = False
         self.poll_price = PollPrice()
         self._traffic: dict[str, Traffic] = {}
         self._supposed: dict[str, float] = {}
@@ -237,14 +241,17 @@ class Expectations:
         return self._traffic.setdefault(model, Traffic())
 
     @contextmanager
-    def in_flight(self, model: str, accepted_at: float) -> Iterator[None]:
-        """A request is followed inside this block; `accepted_at` is the loop's time."""
+    def in_flight(self, model: str, accepted_at: float) -> Iterator[float]:
+        """A request is followed inside this block; `accepted_at` is the loop's time.
+
+        Gives what the request is called in the model's traffic.
+        """
         auto = self.traffic(model).auto
-        auto.begin(accepted_at)
+        request = auto.begin(accepted_at)
         try:
-            yield
+            yield request
         finally:
-            auto.end(accepted_at)
+            auto.end(request)
 
     def suppose(self, model: str, seconds: float) -> None:
         """From earlier runs: it counts until this run has seen an end itself."""

@@ -10,6 +10,7 @@ from batchgen.engine.ceilings import Ramp
 from batchgen.engine.fair_scheduling import Head
 from batchgen.engine.health import ModelHealth
 from batchgen.engine.limits import RateLimiter
+from batchgen.state.meta import found_concurrency
 from batchgen.state.queries import pending_models
 
 if TYPE_CHECKING:
@@ -163,6 +164,7 @@ class ModelQueues:
         self._selection = selection
         self._policy = context.policy
         self._queues: dict[str, ModelQueue] = {}
+        context.expectations.finds_concurrency = context.policy.finds_concurrency
 
     def all(self) -> tuple[ModelQueue, ...]:
         return tuple(self._queues.values())
@@ -171,6 +173,8 @@ class ModelQueues:
         if model not in self._queues:
             limits = self._policy.limits_of(model)
             limiter = RateLimiter(limits.limit, limits.interval, ramp=Ramp())
+            found = await self._store.run(found_concurrency)
+            self._context.expectations.traffic(model).auto.start_from(found.get(model))
             limiter.auto = self._auto(model)
             health = ModelHealth(model, limiter)
             self._queues[model] = ModelQueue(
@@ -191,6 +195,7 @@ class ModelQueues:
     def retune(self, policy: EnginePolicy) -> None:
         """Set other limits, also of the models that are opened later."""
         self._policy = policy
+        self._context.expectations.finds_concurrency = policy.finds_concurrency
         for model, queue in self._queues.items():
             limits = policy.limits_of(model)
             queue.health.limiter.retune(limits.limit, limits.interval)

@@ -69,7 +69,9 @@ class ModelPolicy:
 
 @dataclass(frozen=True, slots=True)
 class Policy:
-    """`timeout` in seconds, for one request from accept to end; `budget` in USD.
+    """`concurrency` is the most requests in flight, or `auto`: as many as the vendor works on.
+
+    `timeout` in seconds, for one request from accept to end; `budget` in USD.
 
     Nothing is submitted before `start_at`, nor after `stop_at` or `max_duration` (seconds from the
     first moment at which a submit is allowed); what is under way then goes on. `canary` jobs of
@@ -77,7 +79,7 @@ class Policy:
     take results of other runs on this machine.
     """
 
-    concurrency: Concurrency = 8
+    concurrency: Concurrency = AUTO
     rate: Rate | None = None
     retries: int = 0
     timeout: float = 3600.0
@@ -186,7 +188,7 @@ class Setting:
 
 
 SETTINGS = (
-    Setting("concurrency", 8, is_flag=True),
+    Setting("concurrency", AUTO, is_flag=True),
     Setting("rate", None, _rate, is_flag=True),
     Setting("retries", 0),
     Setting("timeout", "1h", parse_duration),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from batchgen.errors import InputError, UsageError
 from batchgen.jobs import model_alias
-from batchgen.manifest.policy import ModelPolicy, Policy
+from batchgen.manifest.policy import AUTO, Concurrency, ModelPolicy, Policy
 from batchgen.manifest.units import moment_text, parse_duration, parse_moment, parse_rate
 from batchgen.text import format_setting
 
@@ -53,10 +53,13 @@ class Tuning:
         return f"{whose}: {changes}" if whose else changes
 
 
-def _concurrency(text: str) -> int:
+def parse_concurrency(text: str) -> Concurrency:
+    """Raises InputError."""
+    if text.strip().casefold() == AUTO:
+        return AUTO
     if text.isascii() and text.isdigit() and 1 <= int(text) <= MOST_AT_ONCE:
         return int(text)
-    raise InputError(f"concurrency is a number from 1 to {MOST_AT_ONCE}; got '{text}'")
+    raise InputError(f"concurrency is {AUTO}, or a number from 1 to {MOST_AT_ONCE}; got '{text}'")
 
 
 def _budget(text: str) -> float:
@@ -70,7 +73,7 @@ def _budget(text: str) -> float:
 
 
 READERS: Mapping[str, Callable[[str], Any]] = {
-    "concurrency": _concurrency,
+    "concurrency": parse_concurrency,
     "rate": parse_rate,
     "budget": _budget,
     "stop_at": parse_moment,
@@ -93,7 +96,14 @@ def parse_tuning(values: Mapping[str, str], models: Iterable[str] = ()) -> Tunin
                 next_step="leave the model out, or change both one after the other",
             )
         if key == "concurrency" and text is None and not found.models:
-            raise UsageError(f"a run needs a concurrency: a number from 1 to {MOST_AT_ONCE}")
+            raise UsageError(
+                f"a run needs a concurrency: {AUTO}, or a number from 1 to {MOST_AT_ONCE}"
+            )
+        if found.models and text is not None and text.strip().casefold() == AUTO:
+            raise UsageError(
+                "auto is of the whole run: a model has a number, or none",
+                next_step="give none, and the model has what the run has",
+            )
         if text is not None and len(text) > LONGEST:
             raise UsageError(f"no {key} has more than {LONGEST} characters")
         try:
@@ -152,8 +162,9 @@ def _text(value: object) -> str | None:
 def limits_line(limits: Mapping[str, Any]) -> str:
     """What is in force, for people; `limits` as `in_force` made them."""
     budget = limits["budget"]
+    at_once = limits["concurrency"]
     parts = [
-        f"{limits['concurrency']} at once",
+        "concurrency auto" if at_once == AUTO else f"{at_once} at once",
         *([limits["rate"]] if limits["rate"] else []),
         *([f"budget {budget:,.2f} USD"] if budget is not None else []),
         *([f"until {limits['stop_at'].replace('T', ' ')}"] if limits["stop_at"] else []),
@@ -163,4 +174,6 @@ def limits_line(limits: Mapping[str, Any]) -> str:
         at_once = [f"{own['concurrency']} at once"] if own["concurrency"] else []
         if some := [*at_once, *([own["rate"]] if own["rate"] else [])]:
             parts.append(f"{model_alias(name)}: {', '.join(some)}")
+    for name, found in limits.get("found", {}).items():
+        parts.append(f"{model_alias(name)}: {found['at_once']} at once: {found['why']}")
     return " · ".join(parts)

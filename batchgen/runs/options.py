@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from batchgen.engine.policy import EnginePolicy
 from batchgen.errors import InputError, UsageError
-from batchgen.manifest.policy import SETTINGS
+from batchgen.manifest.policy import AUTO, SETTINGS
 from batchgen.manifest.units import Moment, Rate, moment_text
 from batchgen.notify import read_address
 from batchgen.state.queries import Selection
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from batchgen.manifest.policy import Policy
+    from batchgen.manifest.policy import Concurrency, Policy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,7 +40,7 @@ class RunOptions:
 
     emulator: bool = False
     emulator_latency: float | None = None
-    concurrency: int | None = None
+    concurrency: Concurrency | None = None
     rate: Rate | None = None
     retry_failed: bool = False
     selection: Selection = field(default_factory=Selection)
@@ -61,7 +61,9 @@ class RunOptions:
     def __post_init__(self) -> None:
         for name in ("limit", "concurrency"):
             number = getattr(self, name)
-            if number is not None and number < 1:
+            if number in {None, AUTO} and name == "concurrency":
+                continue
+            if number is not None and not (isinstance(number, int) and number >= 1):
                 raise UsageError(f"{name} is {number}; it must be 1 or more")
         if self.recover and self.start_over:
             raise UsageError("recover follows earlier requests, start_over forgets them: set one")

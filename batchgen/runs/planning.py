@@ -15,6 +15,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from batchgen.engine.auto_concurrency import AUTO_START
 from batchgen.errors import BatchgenError, UsageError
 from batchgen.manifest.problems import ProblemLog
 from batchgen.models.billing import BILLED
@@ -31,7 +32,7 @@ from batchgen.runs.prepare import checked_manifest, read_with_environment
 from batchgen.runs.reuse import count_reusable, finder_of
 from batchgen.runs.vendor_facts import VendorFacts, ask_about, price_sources
 from batchgen.state.database import open_for_writing, reading, translated
-from batchgen.state.meta import Meta, get_meta
+from batchgen.state.meta import Meta, found_concurrency, get_meta
 from batchgen.state.planned import PlanCounts, Wishes, foreseen
 from batchgen.state.queries import Selection, expected_seconds, money, throttled_pace
 from batchgen.state.results import (
@@ -199,11 +200,17 @@ class _Desk:
         return FilesToSend(count, size, self.manifest.inputs.send)
 
     def _lane(self, model: str, jobs: int) -> LaneWork:
-        limits = engine_policy(self.manifest.policy, self.options).limits_of(model)
+        policy = engine_policy(self.manifest.policy, self.options)
+        limits = policy.limits_of(model)
         seconds = expected_seconds(self.db, model)
         pace = throttled_pace(self.db, model) if jobs else None
         interval = max(limits.interval, pace or 0.0)
-        return LaneWork(model, jobs, seconds, limits.limit, interval, throttled=pace is not None)
+        limit = limits.limit
+        if policy.finds_concurrency:
+            # What the last run found; before the first one, what it begins with.
+            found = found_concurrency(self.db).get(model)
+            limit = min(limit, found["at_once"] if found else AUTO_START)
+        return LaneWork(model, jobs, seconds, limit, interval, throttled=pace is not None)
 
     def _cost(self, model: str, jobs: int) -> Cost:
         if not jobs:

@@ -39,6 +39,8 @@ class Meta(StrEnum):
     """Where in run.log the requests begin that the state must know."""
     LIMITS = "limits"
     """What limits the run in progress, as JSON."""
+    FOUND = "found"
+    """How many requests at once were found to keep each model's workers fed, as JSON."""
     METADATA_IS_STALE = "metadata_is_stale"
     """Set while metadata.jsonl has to be written again."""
 
@@ -51,11 +53,26 @@ def get_meta(db: Connection, key: Meta) -> str | None:
 def limits_in_force(db: Connection) -> Mapping[str, Any] | None:
     """What limits the run in progress; None where none is, or where it has only begun.
 
-    The keys of `run:`, `tuned_at` (epoch seconds, None for never) and why that was `refused`.
+    The keys of `run:`, `tuned_at` (epoch seconds, None for never) and why that was `refused`. Where
+    the concurrency is `auto`, `found` has what that is for each model by now.
     """
     text = get_meta(db, Meta.LIMITS)
-    limits: Mapping[str, Any] | None = json.loads(text) if text else None
+    limits: dict[str, Any] | None = json.loads(text) if text else None
+    if limits and limits["concurrency"] == "auto":
+        limits["found"] = found_concurrency(db)
     return limits
+
+
+def found_concurrency(db: Connection) -> dict[str, Any]:
+    """By model, what the last run with `concurrency: auto` found: `at_once`, and `why`."""
+    text = get_meta(db, Meta.FOUND)
+    found: dict[str, Any] = json.loads(text) if text else {}
+    return found
+
+
+def keep_found_concurrency(db: Connection, model: str, at_once: int, why: str) -> None:
+    found = {**found_concurrency(db), model: {"at_once": at_once, "why": why}}
+    set_meta(db, Meta.FOUND, json.dumps(found))
 
 
 def set_meta(db: Connection, key: Meta, value: str) -> None:

@@ -100,7 +100,7 @@ class World:
     """
 
     folder: Path
-    policy: EnginePolicy = field(default_factory=EnginePolicy)
+    policy: EnginePolicy = field(default_factory=lambda: EnginePolicy(concurrency=8))
     vendor: Vendor = field(default_factory=Vendor)
     disk: Disk = field(default_factory=Disk)
     wall_jump: Callable[[float], float] = lambda _now: 0.0

@@ -19,7 +19,7 @@ def test_a_short_manifest_has_the_defaults() -> None:
     manifest = read(f"version: 1\n{JOBS}").manifest
     assert manifest is not None
     assert manifest.name == "boats"
-    assert manifest.policy == Policy(8, None, 0, 3600.0, None, OnUnknown.HOLD, {})
+    assert manifest.policy == Policy("auto", None, 0, 3600.0, None, OnUnknown.HOLD, {})
     assert manifest.output == Output(Path("output/boats"), "{{ id }}", ())
 
 
@@ -122,7 +122,11 @@ def test_keys_that_begin_with_x_are_the_writers_own() -> None:
         ),
         ("run: {timeout: .inf}", "2:16 run.timeout must be a finite number; got inf", None),
         ("run: {concurrency: 0}", "2:20 run.concurrency must be between 1 and 1000; got 0", None),
-        ("run: {concurrency: 2.5}", "2:20 run.concurrency must be a whole number; got 2.5", None),
+        (
+            "run: {concurrency: 2.5}",
+            "2:20 run.concurrency must be a whole number or text; got 2.5",
+            "put it in quotes",
+        ),
         ("run: {retries: -1}", "2:16 run.retries must be between 0 and 100; got -1", None),
         ("run: {retries: true}", "2:16 run.retries must be a whole number; got true", None),
         ("run: {budget: 0}", "2:15 run.budget must be more than 0; got 0", None),

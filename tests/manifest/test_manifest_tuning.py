@@ -55,10 +55,11 @@ def test_a_models_limits_are_its_own() -> None:
     ("values", "models", "words"),
     [
         ({}, [], "nothing is to be changed"),
-        ({"concurrency": "0"}, [], "concurrency is a number from 1 to 1000; got '0'"),
+        ({"concurrency": "0"}, [], "concurrency is auto, or a number from 1 to 1000; got '0'"),
         ({"concurrency": "1001"}, [], "from 1 to 1000"),
         ({"concurrency": "many"}, [], "from 1 to 1000"),
         ({"concurrency": "none"}, [], "a run needs a concurrency"),
+        ({"concurrency": "auto"}, [T2I], "auto is of the whole run"),
         ({"rate": "fast"}, [], "a rate looks like 60/min"),
         ({"budget": "0"}, [], "a budget is more than 0 USD; got '0'"),
         ({"budget": "nan"}, [], "more than 0 USD"),
@@ -124,7 +125,8 @@ def test_what_is_in_force_can_be_typed_again() -> None:
 
 
 def test_a_line_for_people_names_what_limits() -> None:
-    assert limits_line(in_force(Policy(), [VIDEO])) == "8 at once"
+    assert limits_line(in_force(Policy(), [VIDEO])) == "concurrency auto"
+    assert limits_line(in_force(Policy(concurrency=8), [VIDEO])) == "8 at once"
     assert limits_line(in_force(parse_tuning(ALL).of(BEFORE), [VIDEO, T2I])) == (
         "32 at once · 120/min · budget 40.00 USD · until 06:30 · for 8 h · i2v: 2 at once"
     )

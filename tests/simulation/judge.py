@@ -14,6 +14,7 @@ from tests.simulation.chain import step_of
 from tests.simulation.earlier import reuse_at_the_end
 from tests.simulation.findings import Finding
 from tests.simulation.picking_judge import picks_at_the_end
+from tests.simulation.tuning import most_at_once
 from tests.simulation.vendor import PRICES, TOKEN, picture
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def after_life(night: Night, life: Life, told: dict[str, str]) -> Iterator[Findi
     yield from _rate(night, life)
     # An acceptance says that the vendor took what was sent before it, and no more.
     alike = sum(begun > night.vendor.accepted_last for begun in night.vendor.refused_alike)
-    if alike > MOST_ALIKE + night.scenario.concurrency:
+    if alike > MOST_ALIKE + most_at_once(str(night.scenario.concurrency)):
         yield Finding("burnt", f"{alike} submits in a row were refused in the same words")
 
 

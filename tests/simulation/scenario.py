@@ -44,6 +44,9 @@ PICKERS = 1 / 3
 TUNERS = 1 / 3
 """Share of the seeds whose person changes limits while a run goes on."""
 
+AUTO = 1 / 3
+"""Share of the seeds whose run finds its concurrency by itself."""
+
 REUSERS = 1 / 2
 """Share of the other seeds in which an earlier run has made some of the jobs."""
 
@@ -61,7 +64,7 @@ class Scenario:
 
     seed: int
     jobs: int
-    concurrency: int = 8
+    concurrency: int | str = 8
     rate: str | None = None
     lanes: dict[str, dict[str, Any]] = field(default_factory=dict)
     retries: int = 0
@@ -176,6 +179,8 @@ def of_seed(seed: int, jobs: int = SMALL) -> Scenario:
     if picturing.random() < SHARE and not (has_chain or found.reuse):
         album = album_of(picturing, jobs, rough, may_change=not (has_habits or is_closed))
         found = replace(found, album=album)
+    if Random(f"{seed} auto").random() < AUTO and not is_closed:
+        found = replace(found, concurrency="auto")
     if tuning.random() >= TUNERS:
         return found
     return replace(found, tunes=tunes_of(tuning, found.budget))

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 TAKEN_UP_WITHIN = 10.0
 """Seconds. A run looks every second, and what is being prepared then goes out as it was begun."""
 
+MOST_AUTO = 64
 RATES = (None, "300/min", "120/min", "30/min")
 
 
@@ -40,7 +41,7 @@ def _change(dice: Random, budget: float | None) -> Tuning:
     kinds = ["concurrency", "rate", "models"] + ["budget"] * (budget is not None)
     match dice.choice(kinds):
         case "concurrency":
-            return Tuning({"concurrency": dice.choice(("1", "2", "8", "24"))})
+            return Tuning({"concurrency": dice.choice(("1", "2", "8", "24", "auto"))})
         case "rate":
             return Tuning({"rate": dice.choice(RATES)})
         case "budget":
@@ -68,9 +69,16 @@ class InForce:
             if key == "rate":
                 found = replace(found, interval={**found.interval, **_all(names, _interval(text))})
             if key == "concurrency":
-                at_once = inf if text is None else int(text)
+                at_once = most_at_once(text)
                 found = replace(found, concurrency={**found.concurrency, **_all(names, at_once)})
         return found
+
+
+def most_at_once(text: str | None) -> float:
+    """What is never exceeded, also where the run finds its concurrency by itself."""
+    if text is None:
+        return inf
+    return MOST_AUTO if text == "auto" else int(text)
 
 
 def _all(names: tuple[str, ...], value: float) -> dict[str, float]:
@@ -96,7 +104,7 @@ class Limits:
         apart = {name: _interval(lane.get("rate")) for name, lane in lanes.items()}
         budget = self.scenario.budget
         found = InForce(
-            {"all": self.scenario.concurrency, **at_once},
+            {"all": most_at_once(str(self.scenario.concurrency)), **at_once},
             {"all": _interval(self.scenario.rate), **apart},
             inf if budget is None else budget,
         )
