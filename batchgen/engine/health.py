@@ -60,23 +60,14 @@ _GATEWAY_CURE = "check the network, a VPN and the proxy, and the vendor's status
 
 @dataclass(slots=True)
 class UnknownBreaker:
-    """Five unknown outcomes within a minute, or five in a row: the vendor or the network fails.
+    """Five unknown outcomes within a minute: something is wrong with the vendor or the network."""
 
-    In a row, since each holds its place for long: a few places may never see five in a minute.
-    """
-
-    in_a_row: int = 0
     _times: deque[float] = field(default_factory=lambda: deque(maxlen=UNKNOWNS))
 
     def trips(self, now: float) -> bool:
         """Count one more at the loop's time `now`."""
-        self.in_a_row += 1
         self._times.append(now)
-        within_a_minute = now - self._times[0] <= UNKNOWN_WINDOW
-        return len(self._times) == UNKNOWNS and (within_a_minute or self.in_a_row >= UNKNOWNS)
-
-    def reset(self) -> None:
-        self.in_a_row = 0
+        return len(self._times) == UNKNOWNS and now - self._times[0] <= UNKNOWN_WINDOW
 
 
 @dataclass(slots=True)
@@ -276,7 +267,6 @@ class Health:
         """A submit went through: what stopped others was their own trouble."""
         self.contact()
         self._gateways.reset()
-        self._unknowns.reset()
         self._refusals.accepted(sent)
         model.refusals.accepted(sent)
         model.throttles.reset()

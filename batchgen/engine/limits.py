@@ -34,8 +34,9 @@ LEAD = 0.05
 class RateLimiter:
     """One limit: at most `limit` in flight, starts at least `interval` seconds apart.
 
-    `accepted` of those in flight are with the vendor, or may be. `found` is what 429s have shown of
-    the vendor's own limit. `ramp`: how fast more are sent at once; None does not limit that.
+    `accepted` of those in flight are with the vendor, or may be; `unanswered` of them may be running
+    though nobody knows. `found` is what 429s have shown of the vendor's own limit. `ramp`: how fast
+    more are sent at once; None does not limit that.
     `auto`: how many keep the vendor's workers fed; None if no more than `limit` counts.
     """
 
@@ -46,6 +47,7 @@ class RateLimiter:
     auto: AutoConcurrency | None = None
     found: FoundCeiling = field(init=False, default_factory=FoundCeiling)
     accepted: int = field(init=False, default=0)
+    unanswered: int = field(init=False, default=0)
     last_start: float = field(init=False, default=-inf)
     last_send: float = field(init=False, default=-inf)
     shut_until: float = field(init=False, default=-inf)
@@ -58,9 +60,14 @@ class RateLimiter:
         return min(float(self.limit), self.found.value, fed)
 
     @property
+    def busy(self) -> int:
+        """Places that are taken. Requests without an answer leave the last one free."""
+        return self.in_flight - self.unanswered + min(self.unanswered, int(self.ceiling) - 1)
+
+    @property
     def share(self) -> float:
         """Which part of what may be in flight is."""
-        return self.in_flight / self.ceiling
+        return self.busy / self.ceiling
 
     @property
     def next_start(self) -> float:
@@ -70,7 +77,7 @@ class RateLimiter:
 
     def opens_at(self, now: float) -> float | None:
         """From when on one more may start; None while too many are in flight."""
-        if self.in_flight >= int(self.ceiling):
+        if self.busy >= int(self.ceiling):
             return None
         ramp = now if self.ramp is None else self.ramp.opens_at(self.accepted, now)
         return max(now, self.next_start, self.shut_until, self.back_off_until, ramp)
@@ -141,6 +148,7 @@ class Permit:
     at: float
     is_accepted: bool = False
     is_over: bool = False
+    is_unanswered: bool = False
 
     def accept(self, now: float) -> None:
         """Its request is with the vendor, or may be. An answer may come after the permit."""
@@ -150,16 +158,20 @@ class Permit:
                 limiter.answer(self.at)
                 limiter.accept(now)
 
-    def another(self, now: float) -> Permit:
-        """For the same request, which is with the vendor for longer than this permit lasts."""
+    def unanswered(self, now: float) -> Permit:
+        """For the same request, which may be with the vendor for longer than this permit lasts."""
         permit = take(self.limiters, now)
         permit.accept(now)
+        permit.is_unanswered = True
+        for limiter in self.limiters:
+            limiter.unanswered += 1
         return permit
 
     def give_back(self) -> None:
         self.is_over = True
         for limiter in self.limiters:
             limiter.leave()
+            limiter.unanswered -= self.is_unanswered
             if self.is_accepted:
                 limiter.accepted -= 1
             else:

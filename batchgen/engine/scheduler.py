@@ -27,7 +27,6 @@ from batchgen.pauses import Pause, PauseReason, pause_for
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterable
 
-    from batchgen.engine.fair_scheduling import Head
     from batchgen.engine.health import ModelHealth
     from batchgen.engine.model_queues import ModelQueue
     from batchgen.engine.policy import EnginePolicy
@@ -216,17 +215,12 @@ class Scheduler:
             if isinstance(turn, Start):
                 self._last = turn.index
                 await self._start(queues[turn.index], now)
-            elif self._may_go_on(heads) or turn.until is not None:
+            elif self._busy or turn.until is not None or self._control.wake.is_set():
                 await self._wait_for_change(self._stops.ask_again(turn.until))
             else:
                 await self._pause_if_jobs_are_left()
                 if not self._control.wake.is_set():
                     return
-
-    def _may_go_on(self, heads: Iterable[Head | None]) -> bool:
-        """Whether more may start though nothing can now."""
-        waits_for_a_place = any(heads) and bool(self._lifecycle.unanswered)
-        return self._busy or self._control.wake.is_set() or waits_for_a_place
 
     def _announce_wait(self) -> None:
         begins_at, self._begins_at = self._begins_at, None

@@ -20,7 +20,9 @@ class UnansweredPlaces:
     decided about it; when it is older than `timeout`, since no request of ours is waited for any
     longer; or when it is much older than any of the last requests of its model became
     (`Expectations.surely_over`). Otherwise one of `concurrency` would be in flight too many after
-    each lost answer, and the vendor would refuse what the user has limited on purpose.
+    each lost answer, and the vendor would refuse what the user has limited on purpose. The last
+    place is never kept (`RateLimiter.busy`): a run with one place must go on, and whether the
+    answers are lost one after the other shows only if it does.
     """
 
     def __init__(
@@ -31,9 +33,6 @@ class UnansweredPlaces:
         self._wake = wake
         self._held: dict[int, dict[Permit, asyncio.TimerHandle]] = defaultdict(dict)
 
-    def __bool__(self) -> bool:
-        return bool(self._held)
-
     def hold(self, attempt: Attempt) -> float:
         """Keep the place of an attempt whose outcome is unknown; returns for how many seconds."""
         loop = asyncio.get_running_loop()
@@ -41,7 +40,7 @@ class UnansweredPlaces:
         longest = self._timeout if surely_over is None else min(self._timeout, surely_over)
         seconds = attempt.sent_at + longest - now
         if seconds > 0:
-            seq, permit = attempt.job.seq, attempt.permit.another(now)
+            seq, permit = attempt.job.seq, attempt.permit.unanswered(now)
             self._held[seq][permit] = loop.call_later(seconds, self._end, seq, permit)
         return max(0.0, seconds)
 

@@ -64,7 +64,7 @@ def test_the_help_of_all_names_every_command(capsys: pytest.CaptureFixture[str])
         (("rnu", "m.yaml"), "No such command 'rnu'"),
         (("run",), "Missing argument 'MANIFEST'"),
         (("run", "m.yaml", "--concurency", "3"), "--concurrency"),
-        (("run", "m.yaml", "--concurrency", "0"), "1<=x<=1000"),
+        (("run", "m.yaml", "--concurrency", "0"), "auto, or a number from 1 to 1000"),
         (("run", "m.yaml", "--rate", "fast"), "60/min"),
         (("run", "m.yaml", "--changed", "refuse"), "rerun"),
         (("resolve", "m.yaml", "a"), "--adopt REQUEST_ID, --resubmit and --write-off"),

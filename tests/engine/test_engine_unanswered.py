@@ -5,8 +5,6 @@ from __future__ import annotations
 import asyncio
 from itertools import chain
 
-import pytest
-
 from batchgen.engine.limits import AGES, ENOUGH_AGES, SURELY, Expectations
 from batchgen.runcomfy.outcomes import Unclear
 from tests.engine.judge import judge
@@ -36,27 +34,47 @@ def test_with_unanswered_requests_no_more_are_in_flight_than_allowed(world: Worl
     assert most_at_work(world) == 4
 
 
+def one_lost(world: World, jobs: int, lost: str, runs: float) -> None:
+    """Two places, and one answer is lost."""
+    with_policy(world, concurrency=2, timeout=500.0)
+    one_model(world, jobs)
+    with_habits(
+        world,
+        reply=lambda _model, job: LOST if job == lost else Reply(),
+        course=lambda *_: Course(queued=0.0, runs=runs),
+    )
+
+
+def at_once(world: World, at: float) -> int:
+    """Requests of the run that were on the way at that time, without the lost one."""
+    ledger = [one for one in world.vendor.ledger.values() if one.known]
+    return sum(one.accepted_at <= at < one.ends for one in ledger)
+
+
 def test_the_place_is_free_once_the_request_is_too_old_to_run(world: World) -> None:
-    """Nothing is known of the model yet, so only the timeout is certain."""
-    with_policy(world, concurrency=1, timeout=500.0)
-    one_model(world, 3)
-    with_habits(world, reply=lambda _model, job: LOST if job == "a000" else Reply())
+    """Too few have ended to know how long it can take, so only the timeout is certain."""
+    one_lost(world, 14, "a000", 100.0)
     assert world.live().pause is None
-    assert world.states() == {"a000": "unknown", "a001": "done", "a002": "done"}
-    assert world.vendor.posts[1][0] == pytest.approx(500.0)
+    assert [at_once(world, at) for at in (50.0, 250.0, 450.0)] == [1, 1, 1]
+    assert at_once(world, 560.0) == 2
 
 
 def test_the_place_is_free_once_no_request_has_ever_taken_so_long(world: World) -> None:
-    with_policy(world, concurrency=1)
-    one_model(world, 20)
-    with_habits(
-        world,
-        reply=lambda _model, job: LOST if job == "a012" else Reply(),
-        course=lambda *_: Course(queued=0.0, runs=20.0),
-    )
+    one_lost(world, 40, "a020", 20.0)
     assert world.live().pause is None
-    sent = {job: at for at, _, job in world.vendor.posts}
-    assert 60.0 <= sent["a013"] - sent["a012"] <= 90.0
+    (lost,) = [at for at, _, job in world.vendor.posts if job == "a020"]
+    assert at_once(world, lost + 10.0) == 1
+    assert at_once(world, lost + 50.0) == 1
+    assert at_once(world, lost + 110.0) == 2
+
+
+def test_the_last_place_is_never_held(world: World) -> None:
+    with_policy(world, concurrency=1)
+    one_model(world, 4)
+    with_habits(world, reply=lambda _model, job: LOST if job == "a000" else Reply())
+    assert world.live().pause is None
+    judge(world)
+    assert world.now < 60.0
 
 
 def test_a_run_does_not_wait_at_its_end_for_places_that_are_held(world: World) -> None:
@@ -69,16 +87,15 @@ def test_a_run_does_not_wait_at_its_end_for_places_that_are_held(world: World) -
 
 
 def test_a_persons_decision_frees_the_place(world: World) -> None:
-    with_policy(world, concurrency=1)
-    one_model(world, 2)
-    with_habits(world, reply=lambda _model, job: LOST if job == "a000" else Reply())
+    one_lost(world, 14, "a000", 60.0)
 
     async def decide(process: Process) -> None:
         await asyncio.sleep(100.0)
         await process.scheduler.reconsider(1)
 
     assert world.live(decide).pause is None
-    assert world.vendor.posts[1][0] == pytest.approx(100.0)
+    assert at_once(world, 99.0) == 1
+    assert at_once(world, 103.0) == 2
 
 
 def test_how_long_a_request_can_take_is_known_after_some_have_ended() -> None:

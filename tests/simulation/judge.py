@@ -225,12 +225,14 @@ def _budget(night: Night) -> Iterator[Finding]:
 
 def _concurrency(night: Night) -> Iterator[Finding]:
     """Of all, and of its model, at each submit: a lower limit ends nothing that is in flight."""
-    for begun, model, busy in night.vendor.busy:
+    for begun, model, busy, unanswered in night.vendor.busy:
         known = night.limits.around(begun)
         for name in ("all", model):
             limit = max(one.concurrency[name] for one in known)
-            if busy[name] > limit:
-                yield Finding("concurrency", f"{busy[name]} of {limit} for {name}")
+            # Those without an answer count, but for the last place: a run must go on.
+            most = busy[name] + min(unanswered[name], limit - 1)
+            if most > limit:
+                yield Finding("concurrency", f"{most} of {limit} for {name}")
 
 
 def _rate(night: Night, life: Life) -> Iterator[Finding]:

@@ -156,7 +156,7 @@ class Vendor:
     sees: Callable[[Mapping[str, Any]], frozenset[str]] = lambda _input: frozenset()
     ledger: dict[str, Charge] = field(default_factory=dict)
     submits: list[tuple[float, str]] = field(default_factory=list)
-    busy: list[tuple[float, str, Counter[str]]] = field(default_factory=list)
+    busy: list[tuple[float, str, Counter[str], Counter[str]]] = field(default_factory=list)
     waiting: Callable[[], Iterable[HttpRequest]] = lambda: ()
     blamed: set[str] = field(default_factory=set)
     refused_alike: list[float] = field(default_factory=list)
@@ -251,7 +251,7 @@ class Vendor:
             )
         elif mishap.blames:
             self.blamed.add(job)
-        self.busy.append((request.begun, model, self._at_work()))
+        self.busy.append((request.begun, model, self._at_work(), self._unanswered()))
         return mishap.change(answer)
 
     def _charge(self, model: str, job: str, take: float | None) -> Charge:
@@ -269,8 +269,7 @@ class Vendor:
         busy = Counter(
             one.model
             for one in self.ledger.values()
-            # One without an answer may be running: it counts for the process that sent it.
-            if (one.known or one.life == self.life)
+            if one.known
             and one.job not in posting
             and not one.left
             and one.ends > now
@@ -280,6 +279,20 @@ class Vendor:
         busy.update(_model(one) for one in posts)
         busy["all"] = busy.total()
         return busy
+
+    def _unanswered(self) -> Counter[str]:
+        """Those that this process has sent, and that run though it got no answer."""
+        posting = {json.loads(one.body)["prompt"] for one in self.waiting() if _is_submit(one)}
+        now = self.now()
+        found = Counter(
+            one.model
+            for one in self.ledger.values()
+            if one.life == self.life
+            and not (one.known or one.left or one.job in posting)
+            and now < min(one.ends, one.accepted_at + self.patience)
+        )
+        found["all"] = found.total()
+        return found
 
     def _is_hidden(self, charge: Charge) -> bool:
         return self.now() < charge.accepted_at + charge.course.hidden

@@ -56,7 +56,7 @@ async def test_another_page_changes_no_limit(root: Path) -> None:
     assert run.tuned == []
 
 
-@pytest.mark.parametrize(("at_work", "line"), [(True, "8 at once"), (False, None)])
+@pytest.mark.parametrize(("at_work", "line"), [(True, "concurrency auto"), (False, None)])
 async def test_limits_are_shown_while_a_run_goes_on(
     root: Path, at_work: bool, line: str | None
 ) -> None:
