@@ -204,7 +204,7 @@ def _jobs_named(run: OpenRun, name: str, states: tuple[JobState, ...]) -> list[t
     found = _unknown(db, Selection((name,)), states)
     # A lost request, one set aside and a result that was never downloaded need the exact id: a glob
     # must not give up what is paid and may still be downloaded.
-    paid = select_jobs(db, Selection((name,)), (JobState.LOST, JobState.FETCHING))
+    paid = [*select_jobs(db, Selection((name,)), (JobState.LOST, JobState.FETCHING))]
     aside = select_jobs(db, Selection((name,)), (JobState.FAILED,))
     paid += [one for one in aside if has_open_request(db, one[0])]
     found += [(seq, job_id) for seq, job_id, _ in paid if name == exactly(job_id)]
@@ -218,7 +218,7 @@ def _jobs_named(run: OpenRun, name: str, states: tuple[JobState, ...]) -> list[t
             f" set aside or not downloaded need their exact id: {', '.join(ids[:SHOWN])}{more}",
             next_step=unknown_command(run.manifest.path),
         )
-    known = [state for state in JobState if select_jobs(db, Selection((name,)), (state,))]
+    known = [state for state in JobState if any(select_jobs(db, Selection((name,)), (state,)))]
     if known and name != EVERY_JOB:
         raise UsageError(f"{name} is {known[0].value}, not unknown: there is nothing to resolve")
     unknown = [job_id for _, job_id in _unknown(db, Selection(), states)]

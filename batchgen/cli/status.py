@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -185,9 +186,10 @@ def _unknown_lines(db: Connection, selection: Selection, path: Path) -> list[str
     from batchgen.runs.ownership import is_rehearsal
 
     unknown = select_jobs(db, selection, (JobState.UNKNOWN,))
-    shown = ", ".join(job_id for _, job_id, _ in unknown[:SHOWN])
-    more = f" and {len(unknown) - SHOWN} more" if len(unknown) > SHOWN else ""
-    return unknown_lines(len(unknown), path, f"{shown}{more}", rehearsal=is_rehearsal(db))
+    shown = [job_id for _, job_id, _ in islice(unknown, SHOWN)]
+    others = sum(1 for _ in unknown)
+    words = f"{', '.join(shown)} and {others} more" if others else ", ".join(shown)
+    return unknown_lines(len(shown) + others, path, words, rehearsal=is_rehearsal(db))
 
 
 def _print_not_started(manifest: Manifest, path: Path, *, as_json: bool) -> None:

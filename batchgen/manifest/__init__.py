@@ -9,6 +9,7 @@ policy.py             `run:` and `output:`, with the table of settings; units.py
 scope.py              what a file provides for its jobs: defaults, variables, includes
 items.py              one entry of `jobs`; sweeps.py: its cells, from matrix.py and rows/
 job_builder.py        a cell → a checked job, with compiled_input.py, dependencies.py, templates/
+literal_jobs.py       an entry without templates → its job, in one step
 local_files.py        paths of the user's own files in inputs
 naming.py             file names of a job; identifiers.py: its id and tags
 stray_templates.py    texts that are likely mistakes, such as a template where none is read

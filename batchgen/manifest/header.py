@@ -113,17 +113,19 @@ def read_manifest(
     rehearsal: bool = False,
     env: Mapping[str, str] | None = None,
     withheld: Mapping[str, str] = MappingProxyType({}),
+    jobs_follow: bool = False,
 ) -> Manifest | None:
     """Read everything but the jobs; None if the file is too broken to read its jobs.
 
     An invalid value is logged and replaced by its default, so that the jobs can be checked too.
     With `rehearsal`, files may be on this machine. `env` is the environment without secrets; if it
     is None, variables are not checked and the jobs cannot be read. `withheld` maps names of
-    secrets to what they are, such as `is the token`.
+    secrets to what they are, such as `is the token`. With `jobs_follow`, nothing is done before all
+    jobs have been read: what is wrong with their YAML may be found only then.
 
     Raises MissingFileError, StorageError.
     """
-    reading = _ManifestReader(path, problems, env, withheld)
+    reading = _ManifestReader(path, problems, env, withheld, jobs_follow=jobs_follow)
     valid = reading.read(path, None)
     if valid is None or not any(part.has_jobs for part in reading.parts):
         return None
@@ -162,7 +164,10 @@ class _ManifestReader:
         problems: ProblemLog,
         env: Mapping[str, str] | None,
         withheld: Mapping[str, str],
+        *,
+        jobs_follow: bool,
     ) -> None:
+        self._jobs_follow = jobs_follow
         self._problems = problems
         self._env = env
         self._withheld = withheld
@@ -185,7 +190,7 @@ class _ManifestReader:
         `outer` is the file that includes it.
         """
         reporter = Reporter(path, self._problems)
-        header = read_header(reporter)
+        header = read_header(reporter, jobs_follow=self._jobs_follow)
         if header is None:
             return None
         include = header.children.get("include")

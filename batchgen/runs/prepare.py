@@ -132,7 +132,12 @@ def checked_manifest(
     refuse_pipe(path)
     offer = allowed_environment(env)
     manifest = read_manifest(
-        path, problems, rehearsal=rehearsal, env=offer.env, withheld=offer.withheld
+        path,
+        problems,
+        rehearsal=rehearsal,
+        env=offer.env,
+        withheld=offer.withheld,
+        jobs_follow=True,
     )
     with open_staging(to_judge=to_judge) as staging:
         if manifest is not None:

@@ -157,14 +157,14 @@ def fetching(db: sqlite3.Connection) -> list[int]:
 
 def select_jobs(
     db: sqlite3.Connection, selection: Selection, states: tuple[JobState, ...]
-) -> list[tuple[int, str, str]]:
-    """`(seq, id, model)` of the selected jobs in one of the states."""
+) -> Iterator[tuple[int, str, str]]:
+    """`(seq, id, model)` of the selected jobs in one of the states, a million if need be."""
     condition, values = selection.where()
     marks = ", ".join("?" * len(states))
-    return db.execute(
+    yield from db.execute(
         f"SELECT seq, id, model FROM job WHERE state IN ({marks}) AND {condition} ORDER BY seq",
         (*(state.value for state in states), *values),
-    ).fetchall()
+    )
 
 
 def select_any(db: sqlite3.Connection, selection: Selection) -> bool:

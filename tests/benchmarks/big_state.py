@@ -13,7 +13,8 @@ import resource
 import sqlite3
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from itertools import islice
 from pathlib import Path
@@ -89,13 +90,17 @@ def take_up(path: Path, count: int) -> None:
                 queries.due_page(db, model, EVERYTHING, None, 200)
 
 
+def drain(rows: Iterable[object]) -> None:
+    deque(rows, maxlen=0)
+
+
 def ask(db: sqlite3.Connection) -> None:
     """What `status` and the start of a run ask."""
     questions: tuple[tuple[str, Callable[[], object]], ...] = (
         ("counts", lambda: queries.counts(db)),
         ("money", lambda: queries.money(db)),
         ("failures", lambda: queries.failures(db, 10)),
-        ("unknown", lambda: queries.select_jobs(db, EVERYTHING, (JobState.UNKNOWN,))),
+        ("unknown", lambda: drain(queries.select_jobs(db, EVERYTHING, (JobState.UNKNOWN,)))),
         ("select_any", lambda: queries.select_any(db, EVERYTHING)),
         ("pending_models", lambda: queries.pending_models(db)),
         ("visible_models", lambda: queries.visible_models(db)),
@@ -128,7 +133,7 @@ def ask_by_cause(db: sqlite3.Connection) -> None:
     job = db.execute("SELECT id, state, error_code, error FROM job LIMIT 1").fetchone()
     cause = Selection(causes=(cause_key(*job),))
     with timed("  select by cause"):
-        queries.select_jobs(db, cause, (JobState.FAILED,))
+        drain(queries.select_jobs(db, cause, (JobState.FAILED,)))
     with timed("  counts, failures by cause"):
         queries.counts(db, cause)
         queries.failures(db, 10, cause)

@@ -128,7 +128,8 @@ def strays(scene: Scene) -> Iterator[str]:
         if path.is_dir() or path == scene.home / scene.manifest:
             continue
         remembered = (scene.home / ".local/state/batchgen" / name for name in REMEMBERED)
-        if any(map(path.is_relative_to, (scene.out / "files", *remembered))):
+        own = (scene.home / "photos", scene.home / ".cache/batchgen")
+        if any(map(path.is_relative_to, (scene.out / "files", *own, *remembered))):
             continue
         if path.parent != scene.out or path.name not in RUN_LEAVES:
             yield str(path.relative_to(scene.home))

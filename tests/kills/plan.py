@@ -26,6 +26,10 @@ PICKS_IN = 4
 EDITS_IN = 5
 """Every so manieth job is an edit."""
 
+PHOTOS: Mapping[str, int] = {"large": 1100, "small": 320, "middle": 500}
+"""The user's own files, and their sides in pixels: every other edit uses one. Noise, so the request
+with the large one has some MiB and takes a while to be sent."""
+
 AT_START = 0.3
 """Share of the kills that hit the start and the recovery; the others hit the work."""
 
@@ -159,8 +163,14 @@ def job(index: int) -> dict[str, Any]:
     if 0 < index <= VIDEOS:
         return {**own, "model": VIDEO, "input": {"prompt": prompt, "image_urls": [PICTURE]}}
     if index % EDITS_IN == 0:
-        return {**own, "model": EDIT, "input": {"prompt": prompt, "image_urls": [PICTURE]}}
+        turn, theirs = divmod(index // EDITS_IN, 2)
+        image = PICTURE if theirs else photo(tuple(PHOTOS)[turn % len(PHOTOS)])
+        return {**own, "model": EDIT, "input": {"prompt": prompt, "image_urls": [image]}}
     return {**own, "input": {"prompt": prompt}}
+
+
+def photo(name: str) -> str:
+    return f"photos/{name}.png"
 
 
 def kill(dice: Random) -> Kill:

@@ -11,10 +11,12 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from PIL import Image
+
 from tests.kills.evidence import SECONDS_TO_ANSWER, Scene, gather
 from tests.kills.judge import Evidence, Violation, judge
 from tests.kills.person import Person
-from tests.kills.plan import Plan
+from tests.kills.plan import PHOTOS, Plan, photo
 from tests.shell import Emulator, Shell, emulating
 
 TOKEN = "s3cr3t-0f-th3-m4n-wh0-c0m3s-b4ck"
@@ -42,6 +44,7 @@ def play(plan: Plan, folder: Path) -> Verdict:
     """Carry a round out in `folder`, which must not exist yet."""
     shell = Shell(folder / "user", apart=True)
     shell.folder.mkdir(parents=True)
+    write_photos(shell.folder)
     manifest = shell.manifest(plan.items, run={"concurrency": plan.concurrency})
     with emulating(latency=plan.latency) as emulator:
         scene = Scene(emulator, shell.folder, manifest, TOKEN)
@@ -63,6 +66,15 @@ def play(plan: Plan, folder: Path) -> Verdict:
         adopted=person.adopted,
         evidence=evidence,
     )
+
+
+def write_photos(folder: Path) -> None:
+    (folder / "photos").mkdir()
+    for name, side in PHOTOS.items():
+        dice = Random(name)
+        Image.frombytes("RGB", (side, side), dice.randbytes(3 * side * side)).save(
+            folder / photo(name)
+        )
 
 
 @contextmanager

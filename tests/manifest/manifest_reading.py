@@ -33,11 +33,15 @@ class Reading:
 
 
 def read_file(
-    path: Path, *, rehearsal: bool = False, env: Mapping[str, str] | None = None
+    path: Path,
+    *,
+    rehearsal: bool = False,
+    env: Mapping[str, str] | None = None,
+    jobs_follow: bool = False,
 ) -> Reading:
     """Read like a command: the jobs, with the problems of each one and across all of them."""
     log = ProblemLog()
-    manifest = read_manifest(path, log, rehearsal=rehearsal, env=env or {})
+    manifest = read_manifest(path, log, rehearsal=rehearsal, env=env or {}, jobs_follow=jobs_follow)
     with open_staging() as staging:
         jobs = (
             [] if manifest is None else list(checked_jobs(manifest, log, staging.refuse, look_at))

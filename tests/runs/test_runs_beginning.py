@@ -133,7 +133,7 @@ def test_a_limit_and_a_selection_leave_the_rest_for_later(
     place: Place, manifest: Callable[[str], Manifest]
 ) -> None:
     found = start(place, manifest("{}"), RunOptions(limit=1))
-    assert queries.select_jobs(place.db, found.selection, (JobState.PENDING,)) == [
+    assert [*queries.select_jobs(place.db, found.selection, (JobState.PENDING,))] == [
         (place.seq("boat"), "boat", T2I)
     ]
     follow(place, "boat")

@@ -82,6 +82,8 @@ def figures(tally: Tally, seconds: float) -> list[str]:
         f"made again by them       {tally.remade}",
         f"changes of limits        {tally.tunes}",
         f"reused results           {tally.reused}",
+        f"own files sent           {tally.photos}",
+        f"uploads cut off          {tally.spared}",
         f"crashes                  {tally.kills}",
         f"crash points covered     {len(tally.cuts)} of {len(POINTS)}, {tally.cuts.total()} cuts",
         f"pairs of points covered  {len(tally.pairs)} kinds, {tally.pairs.total()} pairs",

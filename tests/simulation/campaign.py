@@ -32,7 +32,17 @@ POINTS_OF_A_LIFE = 500
 
 SUMS = (
     *("seeds", "lives", "events", "charges", "chained", "approvals"),
-    *("picks", "asked", "remade", "reused", "tunes", "kills", "unknown"),
+    *("picks", "asked", "remade", "reused", "tunes", "photos", "spared", "kills", "unknown"),
+)
+
+UPLOADS = 0.5
+"""Share of the cuts that are in or after an upload, of seeds whose requests have files in them."""
+
+AROUND_UPLOADS = (
+    POINTS[-1],
+    "submit: part sent",
+    "submit: all sent",
+    "submit: taken by the server",
 )
 
 LOSSES = 0.2
@@ -47,7 +57,8 @@ class Tally:
 
     `chained` are charges of jobs that need another one, `approvals` the results approved, `picks`
     the words about results, `asked` the retries of rejected ones, `remade` the jobs that those set
-    going, `reused` the results taken from an earlier run, `tunes` the changes of limits.
+    going, `reused` the results taken from an earlier run, `tunes` the changes of limits,
+    `photos` the own files sent, `spared` the attempts that were cut off in an upload.
     """
 
     seeds: int = 0
@@ -61,6 +72,8 @@ class Tally:
     remade: int = 0
     reused: int = 0
     tunes: int = 0
+    photos: int = 0
+    spared: int = 0
     kills: int = 0
     unknown: int = 0
     most_unknown: int = 0
@@ -155,6 +168,8 @@ def _count(night: Night, tally: Tally) -> None:
         reused = night.query("SELECT count(*) FROM attempt WHERE outcome = 'reused'")
         tally.reused = sum(count for (count,) in reused)
     tally.tunes = night.person.tunes
+    if night.photos:
+        tally.photos, tally.spared = night.photos.sent, night.photos.spared
     tally.faults.update(night.weather.injected)
     before = ""
     for life in night.lives:
@@ -170,15 +185,23 @@ def _count(night: Night, tally: Tally) -> None:
 
 def random_cuts(scenario: Scenario) -> list[Cut]:
     """Ends by the seed's dice. Half of them by the kind of point: the commonest are half of all."""
-    dice = Random(f"{scenario.seed} cuts")
-    return [_random_cut(dice) for _ in range(scenario.lives)]
+    dice, uploading = Random(f"{scenario.seed} cuts"), Random(f"{scenario.seed} cut uploads")
+    cuts = [_random_cut(dice) for _ in range(scenario.lives)]
+    if scenario.album is None or scenario.album.by_bucket:
+        return cuts
+    return [_cut_upload(one, uploading) if uploading.random() < UPLOADS else one for one in cuts]
+
+
+def _cut_upload(cut: Cut, dice: Random) -> Cut:
+    return Cut(dice.choice((1, 1, 2, 3, 5)), cut.how, dice.choice(AROUND_UPLOADS))
 
 
 def _random_cut(dice: Random) -> Cut:
     how = dice.choice((End.DEATH, End.DEATH, End.POWER_LOSS, End.POWER_LOSS, End.ABORT))
     if dice.random() < 0.5:
         return Cut(dice.randrange(1, POINTS_OF_A_LIFE), how)
-    return Cut(dice.choice((1, 1, 2, 3, 5, 8)), how, dice.choice(POINTS))
+    # The last point has dice of its own: what a seed was before there were uploads it still is.
+    return Cut(dice.choice((1, 1, 2, 3, 5, 8)), how, dice.choice(POINTS[:-1]))
 
 
 def play_seed(seed: int, jobs: int | None = None) -> Tally:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from tests.simulation.chain import Chain
+    from tests.simulation.own_files import Photos
     from tests.simulation.vendor import Charge, Vendor
 
 
@@ -44,6 +45,7 @@ class Gatekeeper:
     take: float
     findings: list[Finding] = field(default_factory=list)
     approvals: dict[str, Approval] = field(default_factory=dict)
+    photos: Photos | None = None
     pinned: frozenset[str] = frozenset()
     kept: frozenset[str] = frozenset()
     submitted: set[str] = field(default_factory=set)
@@ -55,9 +57,15 @@ class Gatekeeper:
         self.submitted.clear()
         self._sent.clear()
 
-    def see(self, body: Mapping[str, Any]) -> None:
-        """A submit has arrived; it is not charged yet."""
+    def see(self, body: Mapping[str, Any]) -> frozenset[str]:
+        """A submit has arrived; it is not charged yet. Returns the hashes of own files in it."""
+        self._look_at(body)
+        if self.photos is not None:
+            return self.photos.see(body)
         self.findings += self._urls(body)
+        return frozenset()
+
+    def _look_at(self, body: Mapping[str, Any]) -> None:
         job = body["prompt"]
         self.submitted.add(job)
         if job in self.kept:

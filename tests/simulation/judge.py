@@ -57,6 +57,8 @@ def at_the_end(night: Night) -> Iterator[Finding]:
     yield from _chain(night)
     yield from picks_at_the_end(night)
     yield from reuse_at_the_end(night)
+    if night.photos:
+        yield from night.photos.at_the_end()
 
 
 def _charges(night: Night) -> Iterator[Finding]:
@@ -116,6 +118,8 @@ def _failed_for_nothing(night: Night) -> Iterator[Finding]:
         job for (job,) in night.query("SELECT id FROM job WHERE error_code = 'written_off'")
     }
     for job, code in night.query("SELECT id, error_code FROM job WHERE state = 'failed'"):
+        if night.photos and night.photos.changes_for(job):
+            continue
         if job not in to_blame | night.vendor.blamed | given_up:
             yield Finding("failed for nothing", f"{job}: {code}")
 
@@ -126,6 +130,8 @@ def _asked_again(night: Night, job: str) -> int:
 
 
 def _retakes(night: Night, job: str) -> int:
+    if night.photos:
+        return night.photos.changes_for(job)
     return night.person.retakes if step_of(job) == "still" else 0
 
 
@@ -242,6 +248,8 @@ def _folder(night: Night) -> Iterator[Finding]:
     user = night.watched / "user"
     for path in night.place.rglob("*"):
         if path in allowed or path == user or user in path.parents:
+            continue
+        if night.photos and night.place / "photos" in (path, *path.parents):
             continue
         if night.earlier and night.place / "earlier" in (path, *path.parents):
             continue

@@ -19,6 +19,7 @@ from tests.simulation import (
     chain_mutations,
     form_mutations,
     mutations,
+    own_files_mutations,
     picking_mutations,
     shim,
     tuning_mutations,
@@ -32,6 +33,7 @@ MUTANTS = (
     *picking_mutations.MUTATIONS,
     *form_mutations.MUTATIONS,
     *tuning_mutations.MUTATIONS,
+    *own_files_mutations.MUTATIONS,
 )
 
 

@@ -24,6 +24,7 @@ from tests.simulation.earlier import run_earlier
 from tests.simulation.findings import Finding
 from tests.simulation.gatekeeper import Gatekeeper
 from tests.simulation.judge import after_life
+from tests.simulation.own_files import Photos
 from tests.simulation.person import Person
 from tests.simulation.picking import Picker
 from tests.simulation.picking_judge import Standing, set_going
@@ -84,6 +85,11 @@ class Night:
         self.person = Person(self, self.dice("person"))
         self.picker = Picker(self, self.dice("picker"))
         self.limits = Limits(scenario)
+        self.photos = None
+        if scenario.album:
+            self.photos = Photos(self, scenario.album, self.dice("own files"))
+            self.photos.write_all()
+        self.gatekeeper.photos = self.photos
         self.write_manifest(TAKES[0])
         self.earlier = run_earlier(self) if scenario.reuse else None
 
@@ -119,6 +125,8 @@ class Night:
         Process(self, life, cut, options).run()
         self.findings += [*after_life(self, life, self.told), *self.gatekeeper.findings]
         self.findings += set_going(self, standing)
+        if self.photos:
+            self.findings += self.photos.life_ended(life)
         self.picker.life_ended()
         self.gatekeeper.findings.clear()
         self._forget_untold(life)

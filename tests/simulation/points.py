@@ -172,4 +172,5 @@ POINTS = (
     "after fsync *.reused",
     "before unlink *.reused",
     "after unlink *.reused",
+    "submit: part of the body",
 )

@@ -18,6 +18,7 @@ from batchgen.runs.context import World
 from batchgen.runs.execute import execute
 from tests.simulation.findings import Finding
 from tests.simulation.loop import SimulationLoop
+from tests.simulation.own_files import use_bucket
 from tests.simulation.vendor import EPOCH, TOKEN
 from tests.simulation.wire import Network
 
@@ -81,7 +82,12 @@ class Process:
         weather = night.weather
         number = len(night.lives)
         self._network = Network(
-            night.vendor, self._point, weather.trip, weather.reaching, weather.resolving
+            night.vendor,
+            self._point,
+            weather.trip,
+            weather.reaching,
+            weather.resolving,
+            photos=night.photos,
         )
         self._loop = SimulationLoop(night.now, self._network, night.dice(f"disk {number}"))
         self._dice = night.dice(f"engine {number}")
@@ -110,6 +116,10 @@ class Process:
                 self._loop.call_later(habits.looks_in_after, self._judge_beside, habits)
             for tune in () if night.limits.calm else night.scenario.tunes:
                 self._loop.call_later(tune.after, self._tune, tune)
+            if night.photos:
+                number = len(night.lives) - 1
+                use_bucket(night.photos)
+                night.photos.begin_life(number, self._loop.call_later)
             self._loop.run_forever()
             night.now = self._loop.time()
             self._bury(self._main)

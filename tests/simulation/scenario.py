@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from batchgen.runs.options import RunOptions
 from batchgen.state.reconcile import OnChanged
 from tests.simulation.chain import TAKES, chain_of
+from tests.simulation.own_files import BUCKET, SHARE, album_of, path_of
 from tests.simulation.picking import habits_of
 from tests.simulation.tuning import tunes_of
 from tests.simulation.vendor import PICTURE, PRICES
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.simulation.chain import Chain
+    from tests.simulation.own_files import Album
     from tests.simulation.picking import Habits
     from tests.simulation.tuning import Tune
 
@@ -54,7 +56,7 @@ class Scenario:
     of a `chain` take the place of `jobs`. `urls_last`: seconds for which the vendor's URLs serve.
     `habits`: None where nobody judges results. After `closed_after` submits the vendor refuses all.
     No submit of the job `silenced` is answered. `reuse`: another run has made some of the jobs.
-    `tunes` are changes of limits in each life.
+    `tunes` are changes of limits in each life. `album`: jobs use the user's own files.
     """
 
     seed: int
@@ -77,6 +79,7 @@ class Scenario:
     silenced: str = ""
     reuse: bool = False
     tunes: tuple[Tune, ...] = ()
+    album: Album | None = None
 
     def manifest(self, folder: Path, take: float = TAKES[0]) -> dict[str, Any]:
         models: dict[str, dict[str, Any]] = {name: {} for name in PRICES}
@@ -99,6 +102,8 @@ class Scenario:
                 limits["price"] = PRICES[name]
         run["models"] = {name: limits for name, limits in models.items() if limits}
         document = {"version": 1, "run": run, "output": {"dir": str(folder)}}
+        if self.album is not None and self.album.by_bucket:
+            document["inputs"] = {"send": BUCKET}
         if self.chain is None:
             return {**document, "jobs": [self._job(number) for number in range(self.jobs)]}
         if self.chain.canary:
@@ -110,7 +115,8 @@ class Scenario:
         job = _job_id(number)
         content: dict[str, Any] = {"prompt": job}
         if not model.endswith("text-to-image"):
-            content["image_urls"] = [PICTURE]
+            photo = None if self.album is None else self.album.photos.get(number)
+            content["image_urls"] = [PICTURE if photo is None else path_of(photo)]
         return {"id": job, "model": model, "input": content}
 
 
@@ -166,6 +172,10 @@ def of_seed(seed: int, jobs: int = SMALL) -> Scenario:
         silenced=_job_id(silencing.randrange(jobs)) if is_silent else "",
         reuse=plain and Random(f"{seed} reuse").random() < REUSERS,
     )
+    picturing = Random(f"{seed} own files")
+    if picturing.random() < SHARE and not (has_chain or found.reuse):
+        album = album_of(picturing, jobs, rough, may_change=not (has_habits or is_closed))
+        found = replace(found, album=album)
     if tuning.random() >= TUNERS:
         return found
     return replace(found, tunes=tunes_of(tuning, found.budget))

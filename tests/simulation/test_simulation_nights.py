@@ -31,6 +31,7 @@ MUTANTS = (
     "a_kept_result_does_not_stop_its_retry",
     "a_lower_limit_is_not_taken_up",
     "bytes_of_another_run_are_taken_on_trust",
+    "an_upload_is_not_noted_as_one",
 )
 
 
@@ -67,6 +68,7 @@ def test_nights_with_crashes_and_faults_pay_nothing_twice_and_lose_nothing() -> 
     assert figure(said, "retries of the rejected") > SEEDS // 6
     assert figure(said, "made again by them") > SEEDS // 4
     assert figure(said, "reused results") > SEEDS // 4
+    assert figure(said, "own files sent") > SEEDS // 4
     assert figure(said, "faults injected") > SEEDS
     assert figure(said, "crash points covered") > SEEDS // 3
     assert "has no number yet" not in said
@@ -91,6 +93,6 @@ def test_the_same_seed_gives_the_same_night_byte_for_byte() -> None:
 @LINUX
 def test_a_safeguard_that_is_switched_off_is_noticed() -> None:
     only = [word for name in MUTANTS for word in ("--only", name)]
-    code, said = simulate(*only, "--seeds", "60", module="tests.simulation.mutants")
+    code, said = simulate(*only, "--seeds", "200", module="tests.simulation.mutants")
     assert code == 0, said
     assert f"{len(MUTANTS)} of {len(MUTANTS)} mutants caught" in said

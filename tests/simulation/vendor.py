@@ -72,7 +72,8 @@ class Charge:
 
     `also_told` are jobs whose submits were answered with this id. `looks` counts the results that
     were told of its end. `take` is what a chain's input
-    said; `outdated`: the manifest has said another one since.
+    said; `outdated`: the manifest has said another one since. `contents` are hashes of the user's
+    own files.
     """
 
     id: str
@@ -88,6 +89,7 @@ class Charge:
     looks: int = 0
     take: float | None = None
     outdated: bool = False
+    contents: frozenset[str] = frozenset()
     life: int = 0
 
     @property
@@ -139,7 +141,7 @@ class Vendor:
     """Outlives the processes that talk to it. `now` is the present loop's clock.
 
     `patience` is the manifest's timeout, `urls_last` how long a result's URL serves, in seconds.
-    `sees` hears of the input of each submit.
+    `sees` hears of the input of each submit, and returns the hashes of the own files in it.
     `blamed` are the jobs that were refused for themselves. Of a life, `refused_alike` has when each
     submit began that was refused like all others, `accepted_last` when the last one did that the
     client knows to be accepted. `life` counts the client's processes.
@@ -151,7 +153,7 @@ class Vendor:
     now: Callable[[], float] = lambda: 0.0
     patience: float = inf
     urls_last: float = inf
-    sees: Callable[[Mapping[str, Any]], None] = lambda _input: None
+    sees: Callable[[Mapping[str, Any]], frozenset[str]] = lambda _input: frozenset()
     ledger: dict[str, Charge] = field(default_factory=dict)
     submits: list[tuple[float, str]] = field(default_factory=list)
     busy: list[tuple[float, str, Counter[str]]] = field(default_factory=list)
@@ -238,11 +240,12 @@ class Vendor:
         body = json.loads(request.body)
         job = body["prompt"]
         self.submits.append((request.begun, model))
-        self.sees(body)
+        contents = self.sees(body)
         mishap = self.mishap("submit", request)
         answer = _json({"error_code": 0}, 500)
         if mishap.works:
             charge = self._charge(model, job, body.get("scale"))
+            charge.contents = contents
             answer = _json(
                 {"request_id": charge.id, "status_url": "", "result_url": "", "cancel_url": ""}
             )

@@ -7,6 +7,7 @@ network's to deliver, whatever becomes of the process.
 from __future__ import annotations
 
 import asyncio
+import json
 from dataclasses import dataclass, field
 from math import inf
 from typing import TYPE_CHECKING, Any, Protocol
@@ -14,10 +15,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from tests.simulation.own_files import Photos
+
 HEAD_END = b"\r\n\r\n"
 LAST_ANSWERS = 9.9
 """Seconds after a stop for which answers are waited for, a little less than the promised 10."""
 PUBLIC = frozenset({"8.8.4.4", "8.8.8.8"})
+PART = 64 * 1024
+"""Bytes: what is smaller goes out at once."""
 SOON = 5.0
 """Seconds: whoever hangs up on an answer that is this near throws it away."""
 
@@ -93,6 +98,7 @@ class Network:
     stopped_at: float = inf
     trespasses: list[str] = field(default_factory=list)
     hung_up: list[str] = field(default_factory=list)
+    photos: Photos | None = None
 
     async def resolve(self, host: str) -> str:
         address = self.resolving(host)
@@ -140,6 +146,7 @@ class Connection(asyncio.Transport):
         self._begun: float | None = network.begun
         self._buffer = bytearray()
         self._closing = False
+        self._lost = False
         self._due = inf
         self._handles: list[asyncio.TimerHandle] = []
 
@@ -150,8 +157,33 @@ class Connection(asyncio.Transport):
             self._network.point(f"{_kind(bytes(data))}: before the first byte")
         self._buffer += data
         request = self._whole_request()
-        if request is not None:
+        if request is None:
+            self._take_part()
+            return
+        if self._network.photos and _kind(request.raw) == "submit":
+            self._network.photos.whole[json.loads(request.body)["prompt"]] += 1
+        if not self._lost:
             self._send(request)
+
+    def _take_part(self) -> None:
+        """More of a large body is to come: the line takes it as fast as it can."""
+        photos = self._network.photos
+        if photos is None or self._lost or len(self._buffer) < PART:
+            return
+        self._network.point("submit: part of the body")
+        if self._network.dead:
+            return
+        seconds, lost = photos.upload_step()
+        self._protocol.pause_writing()
+        if lost:
+            self._lost = True
+            self._later(seconds, self._reset)
+        else:
+            self._later(seconds, self._resume)
+
+    def _resume(self) -> None:
+        if not (self._closing or self._network.dead):
+            self._protocol.resume_writing()
 
     def writelines(self, list_of_data: Any) -> None:
         self.write(b"".join(list_of_data))

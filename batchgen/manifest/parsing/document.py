@@ -16,6 +16,7 @@ import yaml
 from batchgen.errors import MissingFileError, StorageError
 from batchgen.manifest.parsing.composer import Composer, Report, place_at
 from batchgen.manifest.parsing.events import YamlEvents
+from batchgen.manifest.parsing.glance import needs_only_the_top
 from batchgen.manifest.parsing.nodes import MERGE_KEY, Node, Place
 from batchgen.manifest.parsing.source import UnreadableYamlError, stamp_of
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from batchgen.manifest.problems import Reporter
 
 JOBS = "jobs"
+VERSION = "version"
 
 PRESCANNED_KEYS = frozenset({"id", "matrix", "from", "repeat", MERGE_KEY})
 SWEEP_KEYS = PRESCANNED_KEYS - {"id", MERGE_KEY}
@@ -63,10 +65,11 @@ class Header:
         return Node(value, self.place, 1, self.children, self.keys)
 
 
-def read_header(reporter: Reporter) -> Header | None:
+def read_header(reporter: Reporter, *, jobs_follow: bool = False) -> Header | None:
     """Read the whole file; None if it is not a mapping, or breaks off before its first key.
 
-    Raises MissingFileError, StorageError.
+    With `jobs_follow` not jobs from which the header needs nothing: `read_jobs` finds what is wrong
+    with them. Raises MissingFileError, StorageError.
     """
     with _opened(reporter.path) as file:
         header = Header(stamp_of(os.fstat(file.fileno())))
@@ -74,8 +77,8 @@ def read_header(reporter: Reporter) -> Header | None:
         try:
             if not _enter_root(composer, header, reporter):
                 return None
-            _read_entries(composer, header, reporter)
-            _expect_end(composer)
+            if _read_entries(composer, header, reporter, file if jobs_follow else None):
+                _expect_end(composer)
             header.complete = True
         except UnreadableYamlError as exc:
             reporter.unreadable(exc)
@@ -113,6 +116,7 @@ def read_jobs(path: Path, report: Report) -> Iterator[tuple[Node, bool]]:
         for key, _ in composer.entries():
             if key == JOBS:
                 yield from _items(composer)
+                _read_on(composer)
                 return
             composer.skip()
 
@@ -122,6 +126,13 @@ def _items(composer: Composer) -> Iterator[tuple[Node, bool]]:
     while not isinstance(event := composer.next_event(), yaml.SequenceEndEvent):
         node = composer.compose_job(event)
         yield node, not composer.broken
+
+
+def _read_on(composer: Composer) -> None:
+    """Read to the end, if there are no more keys: the header may not have been there."""
+    if isinstance(composer.next_event(), yaml.MappingEndEvent):
+        composer.next_event()
+        composer.next_event()
 
 
 def _enter_root(composer: Composer, header: Header, reporter: Reporter) -> bool:
@@ -139,12 +150,18 @@ def _enter_root(composer: Composer, header: Header, reporter: Reporter) -> bool:
     return False
 
 
-def _read_entries(composer: Composer, header: Header, reporter: Reporter) -> None:
+def _read_entries(
+    composer: Composer, header: Header, reporter: Reporter, file: BinaryIO | None
+) -> bool:
+    """Read the keys; False if the jobs, which are the last of them, were left out."""
     for key, place in composer.entries():
         if key == JOBS:
             header.jobs_at = place
             header.keys[JOBS] = place
-            _prescan_jobs(composer, header, reporter)
+            event = composer.next_event()
+            if file is not None and _may_leave_out(event, header, file):
+                return False
+            _prescan_jobs(event, composer, header, reporter)
             continue
         node = composer.compose()
         if composer.broken:
@@ -155,10 +172,23 @@ def _read_entries(composer: Composer, header: Header, reporter: Reporter) -> Non
             )
             continue
         header.children[key], header.keys[key] = node, place
+    return True
 
 
-def _prescan_jobs(composer: Composer, header: Header, reporter: Reporter) -> None:
-    event = composer.next_event()
+def _may_leave_out(event: Any, header: Header, file: BinaryIO) -> bool:
+    """Whether the jobs that begin with this event are the usual list, at the end of the file."""
+    assert header.jobs_at is not None
+    is_usual = (
+        type(event) is yaml.SequenceStartEvent
+        and not (event.flow_style or event.tag or event.anchor)
+        and header.place.column == header.jobs_at.column == 1
+        # Where a file breaks off, a missing version is not reported.
+        and VERSION in header.keys
+    )
+    return is_usual and needs_only_the_top(file, header.jobs_at.line)
+
+
+def _prescan_jobs(event: Any, composer: Composer, header: Header, reporter: Reporter) -> None:
     if not isinstance(event, yaml.SequenceStartEvent) or event.tag not in (None, "!"):
         reporter.at(place_at(event), "jobs must be a list", "write each job as an item: '- id: …'")
         header.jobs_at = None
