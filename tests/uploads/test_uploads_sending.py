@@ -15,7 +15,7 @@ import pillow_heif
 import pytest
 from PIL import Image
 
-from batchgen.input_files import InputFile, file_url
+from batchgen.input_files import InputFile, file_url, files_in
 from batchgen.models.catalog import Model, bundled
 from batchgen.models.file_limits import MIB
 from batchgen.models.file_rules import FileFacts, broken_rules, rules_of
