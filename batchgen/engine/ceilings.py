@@ -84,6 +84,7 @@ class FoundCeiling:
     _probe_at: float = inf
     _step: int = 0
     _tried: int = 0
+    _fell: bool = False
 
     def refused(self, accepted: int, now: float, asked: float = 0.0) -> None:
         """A 429, with so many `accepted` and in flight; its Retry-After `asked` for seconds.
@@ -97,11 +98,14 @@ class FoundCeiling:
         if self._found < self.value < inf and found < RECOVERED * self._found:
             # More than what was tried before was in flight only for ends that nobody noticed yet.
             found = min(found, self._tried)
-            fell = self._worked >= RECOVERED * found
-            growth, longest = FALLEN if fell else USUAL
+            growth, longest = FALLEN if self._fell else USUAL
             self._gap = min(longest, growth * self._gap)
-        self._gap = max(self._gap, FIRST_PROBE, PROBE_AFTER_WAITS * asked)
         self._worked = max(self._worked, self._most)
+        fell = self._worked >= RECOVERED * found
+        if fell and not self._fell:
+            self._gap = FIRST_PROBE
+        self._fell = fell
+        self._gap = max(self._gap, FIRST_PROBE, PROBE_AFTER_WAITS * asked)
         self._most = self._found = found
         self._step = 0
         self._probe_at = now + self._gap

@@ -6,17 +6,24 @@ import asyncio
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from batchgen.engine.auto_concurrency import FIRST_LOOK
 from batchgen.engine.decisions import FILES_PATIENCE, Observation, RequestFacts, SetAside
 from batchgen.engine.events import Noted
-from batchgen.engine.polling import next_poll, next_poll_for_files
+from batchgen.engine.polling import (
+    LONGEST,
+    LONGEST_FIRST,
+    SHORTEST,
+    next_poll,
+    next_poll_for_files,
+)
 from batchgen.jobs import JobState
-from batchgen.runcomfy.outcomes import Throttled
+from batchgen.runcomfy.outcomes import Queued, Running, Throttled
 
 if TYPE_CHECKING:
     from batchgen.engine.context import EngineContext
     from batchgen.engine.control import Control
     from batchgen.engine.decisions import KeepPolling, PollOutcome
-    from batchgen.engine.limits import Expectations
+    from batchgen.engine.limits import Expectations, Traffic
     from batchgen.engine.policy import EnginePolicy
     from batchgen.state.records import LiveRequest
 
@@ -29,6 +36,12 @@ UNINFORMATIVE = frozenset(
         Observation.WITHHELD,
     }
 )
+CERTAIN = 0.4
+"""Share of the usual time by which the start of the work may be unknown."""
+LIKELY = 0.9
+"""Share of requests that still run: up to that age an end is not expected yet."""
+SLIGHT = 0.05
+"""Chance in the time of a poll: requests that were sent together are not polled together."""
 MISSING_WAIT = 3.0
 """Seconds at most until a request that was not found, or not shown, is polled once more."""
 
@@ -42,6 +55,8 @@ class FollowedRequest:
     `empty_since`: the age at which it was first seen to have succeeded without files.
     `withheld_since`: the age at which its result was first refused after its end.
     `silence`: what the API said last, where that said nothing about the request.
+    `queued_at`: the age at which it was last seen in the vendor's queue. `work_from`: the age at
+    which work on it began, or probably begins; not `is_work_sure`: that is a guess.
     """
 
     request: LiveRequest
@@ -55,6 +70,10 @@ class FollowedRequest:
     withheld_since: float | None = None
     silence: str = ""
     warned: bool = False
+    polls: int = 0
+    queued_at: float | None = None
+    work_from: float = 0.0
+    is_work_sure: bool = True
 
     @classmethod
     def begin(cls, request: LiveRequest, now: float, *, sent_now: bool) -> FollowedRequest:
@@ -124,20 +143,86 @@ class FollowedRequest:
 
     def wait(self, context: EngineContext, outcome: PollOutcome | None = None) -> float:
         """Seconds until the next poll, after a poll with this outcome."""
-        expectations = context.expectations
         asked_for = (outcome.retry_after or 0.0) if isinstance(outcome, Throttled) else 0.0
         if self.empty_since is not None:
             return max(next_poll_for_files(self.age() - self.empty_since), asked_for)
-        expected, proven = expectations.expected(self.model), expectations.proven(self.model)
-        wait = next_poll(self.age(), expected, context.ports.dice, proven=proven)
+        wait = self._next_poll(context, outcome)
         if self.missing_in_a_row or self.withheld_since is not None:
             wait = min(wait, MISSING_WAIT)
         return max(wait, asked_for)
 
+    def _next_poll(self, context: EngineContext, outcome: PollOutcome | None) -> float:
+        expectations, now = context.expectations, asyncio.get_running_loop().time()
+        traffic = expectations.traffic(self.model)
+        if outcome is None:
+            # It may have to wait in the vendor's queue, which makes its age misleading.
+            self.work_from = traffic.queue_wait(traffic.auto.place(self.accepted_at))
+            if self.is_new and context.policy.finds_concurrency and traffic.auto.looks_soon(now):
+                return FIRST_LOOK
+        else:
+            self.polls += 1
+            refused = isinstance(outcome, Throttled)
+            expectations.poll_price.polled(now, refused=refused)
+            self._observe(traffic, outcome, now)
+        if not traffic.service.known:
+            expected, proven = expectations.expected(self.model), expectations.proven(self.model)
+            return next_poll(self.age(), expected, context.ports.dice, proven=proven)
+        in_flight, has_spares = context.overall.in_flight, traffic.auto.has_spares
+        share = expectations.poll_price.price(now, in_flight, has_spares=has_spares)
+        price = share * traffic.service.mean
+        worked = self.age() - self.work_from
+        longest = LONGEST if traffic.service.running_after(worked) < LIKELY else LONGEST_FIRST
+        wait = max(0.0, -worked) + traffic.service.wait(max(0.0, worked), price, longest)
+        jitter = context.ports.dice.uniform(1 - SLIGHT, 1 + SLIGHT)
+        return min(LONGEST_FIRST, max(SHORTEST, wait * jitter))
+
+    @property
+    def is_new(self) -> bool:
+        """Whether it was sent just now, by this run."""
+        return self.sent_now and self.age_at_start == 0.0
+
+    @property
+    def accepted_at(self) -> float:
+        """The loop's time."""
+        return self.start - self.age_at_start
+
+    def _observe(self, traffic: Traffic, outcome: PollOutcome, now: float) -> None:
+        """What a poll shows of the vendor's queue and its workers."""
+        age = self.age()
+        if isinstance(outcome, Queued):
+            if outcome.position is not None:
+                traffic.auto.queued(self.accepted_at, outcome.position, now)
+            self.queued_at = age
+            self.work_from = age + traffic.queue_wait(outcome.position or 1)
+            self.is_work_sure = False
+        elif isinstance(outcome, Running):
+            if self.is_new:
+                traffic.auto.at_work(age, now, is_first_look=self.polls == 1)
+            if self.queued_at is not None:
+                self._work_began(traffic, age)
+
+    def _work_began(self, traffic: Traffic, age: float) -> None:
+        """Between the last time that it was seen in the queue and now."""
+        assert self.queued_at is not None
+        self.work_from = min(age, max(self.queued_at, self.work_from))
+        if not self.is_work_sure:
+            between = age - self.queued_at
+            mean = traffic.service.mean if traffic.service.known else age
+            self.is_work_sure = between < CERTAIN * mean
+        self.queued_at = None
+
     def teach(self, expectations: Expectations) -> None:
         """It has its result. After a silence that says nothing: it may have ended at any time."""
-        if self.going_until is not None:
-            expectations.learn(self.model, self.going_until, self.age())
+        if self.going_until is None:
+            return
+        age = self.age()
+        expectations.learn(self.model, self.going_until, age)
+        traffic = expectations.traffic(self.model)
+        if self.polls == 0 and self.is_new:
+            traffic.auto.at_work(age, asyncio.get_running_loop().time(), is_first_look=True)
+        if self.is_work_sure or not traffic.service.known:
+            worked = max(0.0, self.going_until - self.work_from)
+            traffic.service.learn(worked, max(worked, age - self.work_from))
 
 
 class UnknownStates:

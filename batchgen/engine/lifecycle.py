@@ -304,18 +304,23 @@ class Lifecycle:
     async def _follow(self, request: LiveRequest, *, sent_now: bool) -> Handover:
         """`sent_now`: by this run, not by an earlier one."""
         followed = FollowedRequest.begin(request, self._store.now(), sent_now=sent_now)
+        with self._context.expectations.in_flight(followed.model, followed.accepted_at):
+            return await self._poll_until_ended(followed)
+
+    async def _poll_until_ended(self, followed: FollowedRequest) -> Handover:
         # A request of an earlier run may have ended long ago: it is polled at once.
         wait = followed.wait(self._context) if followed.age_at_start < 1.0 else 0.0
         while not self._control.drain.requested:
             with self._control.drain.scope() as scope:
                 await asyncio.sleep(wait)
-                outcome = await poll(self._ports.api, request.request_id)
+                outcome = await poll(self._ports.api, followed.request_id)
             if scope.interrupted:
                 break
             end = await self._act(followed, after_result(outcome, followed.facts(self._policy)))
             if end is not None:
                 return end
             wait = followed.wait(self._context, outcome)
+            self._control.wake.set()
         return Handover.LET_GO
 
     async def _act(self, followed: FollowedRequest, decision: ResultDecision) -> Handover | None:

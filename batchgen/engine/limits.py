@@ -8,14 +8,19 @@ where fair scheduling has to know when each limit lets the next start.
 from __future__ import annotations
 
 from collections import deque
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from math import inf
 from statistics import median_low
 from typing import TYPE_CHECKING, Self
 
+from batchgen.engine.auto_concurrency import AutoConcurrency
 from batchgen.engine.ceilings import FoundCeiling, Ramp
+from batchgen.engine.polling import PollPrice
+from batchgen.engine.service_times import ServiceTimes
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from types import TracebackType
 
 
@@ -31,12 +36,14 @@ class RateLimiter:
 
     `accepted` of those in flight are with the vendor, or may be. `found` is what 429s have shown of
     the vendor's own limit. `ramp`: how fast more are sent at once; None does not limit that.
+    `auto`: how many keep the vendor's workers fed; None if no more than `limit` counts.
     """
 
     limit: int
     interval: float = 0.0
     in_flight: int = 0
     ramp: Ramp | None = None
+    auto: AutoConcurrency | None = None
     found: FoundCeiling = field(init=False, default_factory=FoundCeiling)
     accepted: int = field(init=False, default=0)
     last_start: float = field(init=False, default=-inf)
@@ -47,7 +54,8 @@ class RateLimiter:
 
     @property
     def ceiling(self) -> float:
-        return min(float(self.limit), self.found.value)
+        fed = inf if self.auto is None else self.auto.at_once
+        return min(float(self.limit), self.found.value, fed)
 
     @property
     def share(self) -> float:
@@ -196,13 +204,47 @@ REMEMBERED = 8
 """Few, so that five requests are enough to outvote what is no longer true."""
 
 
+@dataclass(slots=True)
+class Traffic:
+    """What this run learns of one model from the polls of its requests."""
+
+    service: ServiceTimes = field(default_factory=ServiceTimes)
+    auto: AutoConcurrency = field(default_factory=AutoConcurrency)
+
+    def queue_wait(self, place: int) -> float:
+        """Seconds until work begins on the request at this place of the queue; 0: it is at work.
+
+        By the workers and their usual time. The ends that were noticed would not do: polls that
+        come too late would make the queue seem slower, and so the next polls later still.
+        """
+        workers = self.auto.workers
+        if place <= 0 or not workers or not self.service.known:
+            return 0.0
+        return place * self.service.mean / workers
+
+
 class Expectations:
     """The usual duration by model, in seconds: by the median of the last ones."""
 
     def __init__(self) -> None:
+        self.poll_price = PollPrice()
+        self._traffic: dict[str, Traffic] = {}
         self._supposed: dict[str, float] = {}
         self._seen: dict[str, deque[float]] = {}
         self._ages: dict[str, deque[float]] = {}
+
+    def traffic(self, model: str) -> Traffic:
+        return self._traffic.setdefault(model, Traffic())
+
+    @contextmanager
+    def in_flight(self, model: str, accepted_at: float) -> Iterator[None]:
+        """A request is followed inside this block; `accepted_at` is the loop's time."""
+        auto = self.traffic(model).auto
+        auto.begin(accepted_at)
+        try:
+            yield
+        finally:
+            auto.end(accepted_at)
 
     def suppose(self, model: str, seconds: float) -> None:
         """From earlier runs: it counts until this run has seen an end itself."""

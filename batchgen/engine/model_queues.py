@@ -15,6 +15,7 @@ from batchgen.state.queries import pending_models
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Container, Iterable
 
+    from batchgen.engine.auto_concurrency import AutoConcurrency
     from batchgen.engine.canary import Canary
     from batchgen.engine.context import EngineContext
     from batchgen.engine.policy import EnginePolicy
@@ -169,7 +170,9 @@ class ModelQueues:
     async def open(self, model: str) -> ModelQueue:
         if model not in self._queues:
             limits = self._policy.limits_of(model)
-            health = ModelHealth(model, RateLimiter(limits.limit, limits.interval, ramp=Ramp()))
+            limiter = RateLimiter(limits.limit, limits.interval, ramp=Ramp())
+            limiter.auto = self._auto(model)
+            health = ModelHealth(model, limiter)
             self._queues[model] = ModelQueue(
                 health, self._selection, self._store, self._context.canary, self._reused
             )
@@ -191,6 +194,12 @@ class ModelQueues:
         for model, queue in self._queues.items():
             limits = policy.limits_of(model)
             queue.health.limiter.retune(limits.limit, limits.interval)
+            queue.health.limiter.auto = self._auto(model)
+
+    def _auto(self, model: str) -> AutoConcurrency | None:
+        if not self._policy.finds_concurrency:
+            return None
+        return self._context.expectations.traffic(model).auto
 
     async def _reused(self, jobs: list[JobRow]) -> list[int]:
         reused = await self._context.reuse.begin(jobs)

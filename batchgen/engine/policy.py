@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Self
 
-from batchgen.manifest.policy import OnUnknown, Policy
+from batchgen.engine.auto_concurrency import MOST_AUTO
+from batchgen.manifest.policy import AUTO, OnUnknown, Policy
 
 if TYPE_CHECKING:
     from batchgen.manifest.units import Rate
@@ -26,6 +27,7 @@ class ModelLimits:
 class EnginePolicy(Policy):
     """What the manifest and its options ask for, and what only the engine decides.
 
+    `most` is how many requests may be in flight at once where `concurrency` is `auto`.
     `submit_deadline` is how long to wait for the answer to a submit before the job is unknown;
     `late_deadline` is how much longer a late answer is still recorded. `grace` is how long after
     its submit the vendor may not know a request yet. `begins_at` (epoch seconds) is what `start_at`
@@ -33,12 +35,29 @@ class EnginePolicy(Policy):
     checks, None is the usual floor.
     """
 
+    most: int = MOST_AUTO
     downloads: int = 8
     submit_deadline: float = 60.0
     late_deadline: float = 300.0
     grace: float = 60.0
     begins_at: float | None = None
     min_free: int | None = None
+
+    @property
+    def finds_concurrency(self) -> bool:
+        """Whether the run finds out how many requests keep a model's workers fed."""
+        return self.concurrency == AUTO
+
+    @property
+    def limit(self) -> int:
+        """How many requests may be in flight at once, of all models."""
+        return self.most if self.concurrency == AUTO else self.concurrency
+
+    def within(self, most: int) -> Self:
+        """The policy with at most so many requests in flight."""
+        if self.concurrency == AUTO:
+            return replace(self, most=min(MOST_AUTO, most))
+        return replace(self, concurrency=min(self.concurrency, most))
 
     @property
     def interval(self) -> float:
@@ -53,8 +72,8 @@ class EnginePolicy(Policy):
     def limits_of(self, model: str) -> ModelLimits:
         own = self.models.get(model)
         if own is None:
-            return ModelLimits(self.concurrency)
-        return ModelLimits(own.concurrency or self.concurrency, _interval(own.rate))
+            return ModelLimits(self.limit)
+        return ModelLimits(own.concurrency or self.limit, _interval(own.rate))
 
 
 def _interval(rate: Rate | None) -> float:

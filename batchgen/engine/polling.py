@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+from math import exp
 from typing import TYPE_CHECKING
 
 from batchgen.engine.backoff import delay
@@ -46,6 +47,44 @@ def next_poll(age: float, expected: float | None, dice: Random, *, proven: bool 
     growth = GROWTH if expected is None else GROWTH_WHEN_EXPECTED
     gap = min(LONGEST, max(SHORTEST, growth * age))
     return max(SHORTEST, gap * dice.uniform(1 - JITTER, 1 + JITTER))
+
+
+CHEAPEST, DEAREST = 0.005, 0.05
+"""How long a place may be expected idle before a poll, as a share of what a request takes: where an
+end that goes unnoticed leaves a worker without work, and where the next request waits in the
+vendor's queue already. So the number of polls does not depend on how long requests take."""
+POLITE = 1.0
+"""Polls a second of an account, before the API has shown that it answers more."""
+PROVEN_BY = 100
+"""Answers that allow one more a second. A poll that is refused takes all of them back."""
+USUAL_PACE = 2.0
+"""Seconds between two polls of one request by the vendor's own clients: never more than that."""
+MEASURED_OVER = 20.0
+
+
+class PollPrice:
+    """What a poll costs, as a share of a request: more where polls would become too many."""
+
+    def __init__(self) -> None:
+        self._rate = 0.0
+        self._at = float("-inf")
+        self._answered = 0
+
+    def polled(self, now: float, *, refused: bool) -> None:
+        self._rate = self._rate_at(now) + 1.0 / MEASURED_OVER
+        self._at = now
+        self._answered = 0 if refused else self._answered + 1
+
+    def price(self, now: float, in_flight: int, *, has_spares: bool) -> float:
+        """`in_flight` are the requests of all models; `has_spares`: this one's workers go on."""
+        if has_spares:
+            return DEAREST
+        proven = POLITE + self._answered / PROVEN_BY
+        allowed = max(POLITE, min(proven, in_flight / USUAL_PACE))
+        return min(DEAREST, CHEAPEST * max(1.0, self._rate_at(now) / allowed) ** 2)
+
+    def _rate_at(self, now: float) -> float:
+        return self._rate * exp((self._at - now) / MEASURED_OVER) if self._rate else 0.0
 
 
 MOST_AT_ONCE = 100

@@ -54,7 +54,7 @@ class Scheduler:
         self, ports: Ports, policy: EnginePolicy, selection: Selection, listener: Listener
     ) -> None:
         control = Control(listener)
-        overall = RateLimiter(policy.concurrency, policy.interval)
+        overall = RateLimiter(policy.limit, policy.interval)
         self._api = PacedApi(ports.api, control, overall, ports.dice)
         ports = replace(ports, api=self._api)
         self._context = EngineContext(
@@ -156,7 +156,7 @@ class Scheduler:
         """
         if self._control.paused is not None:
             return self._control.paused
-        self._context.overall.retune(policy.concurrency, policy.interval)
+        self._context.overall.retune(policy.limit, policy.interval)
         self._queues.retune(policy)
         self._budget.limit_to(policy.budget, self._context.ports.prices.price)
         self._unaffordable.clear()

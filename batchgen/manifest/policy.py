@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from batchgen.manifest.units import (
     Rate,
@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 
 
 DEFAULT_NAME = "{{ id }}"
+
+AUTO: Literal["auto"] = "auto"
+Concurrency: TypeAlias = int | Literal["auto"]
+"""Requests in flight: at most so many, or as many as keep the vendor's workers fed."""
 
 
 class OnUnknown(StrEnum):
@@ -73,7 +77,7 @@ class Policy:
     take results of other runs on this machine.
     """
 
-    concurrency: int = 8
+    concurrency: Concurrency = 8
     rate: Rate | None = None
     retries: int = 0
     timeout: float = 3600.0

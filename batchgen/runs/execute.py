@@ -214,8 +214,8 @@ async def work(
 ) -> Ended:
     """Do what there is to do; `ingest` reads the jobs still to come. Raises as `execute` does."""
     policy = engine_policy(context.manifest.policy, context.options)
-    open_files = allow_open_files(policy.concurrency, doubled=context.options.emulator)
-    if warning := open_files.warning(policy.concurrency):
+    open_files = allow_open_files(policy.limit, doubled=context.options.emulator)
+    if warning := open_files.warning(policy.limit):
         emit(Warned(warning))
     async with AsyncExitStack() as stack:
         api = await stack.enter_async_context(connected(context, open_files.asks))
@@ -320,8 +320,7 @@ def _within_limits(
     policy: EnginePolicy, open_files: OpenFiles, context: RunContext, workload: Workload
 ) -> EnginePolicy:
     return replace(
-        policy,
-        concurrency=open_files.submits,
+        policy.within(open_files.submits),
         downloads=open_files.downloads,
         min_free=context.manifest.output.min_free,
         begins_at=workload.begins_at,

@@ -174,7 +174,7 @@ class _Desk:
                 for model, lane in lanes.items()
                 if lane.throttled and lane.interval > policy.limits_of(model).interval
             },
-            seconds=run_seconds(lanes.values(), policy.concurrency, policy.interval),
+            seconds=run_seconds(lanes.values(), policy.limit, policy.interval),
             on_changed=self.options.on_changed,
             # Each of these reads all jobs again, so it is left out if the count is 0.
             changed=tuple(outlook.changed(MOST_CHANGES) if total.changed else ()),

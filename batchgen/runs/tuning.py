@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, Protocol
 
+from batchgen.engine.auto_concurrency import MOST_AUTO
 from batchgen.engine.events import Noted, Tuned, Warned
 from batchgen.errors import BatchgenError, LockedError, OutputError, UsageError
 from batchgen.jobs import model_alias
+from batchgen.manifest.policy import AUTO
 from batchgen.manifest.tuning import in_force, parse_tuning
 from batchgen.runs.decision_log import Decision, Verb
 from batchgen.runs.decisions import decide
@@ -92,10 +94,11 @@ class Tuner:
             self.prices.replace_by(await self.prices_for(policy, collecting=False))
         if policy.concurrency == self._policy.concurrency:
             return policy
-        self.open_files = self.open_files.retuned(policy.concurrency)
-        if warning := self.open_files.warning(policy.concurrency):
+        asked = MOST_AUTO if policy.concurrency == AUTO else policy.concurrency
+        self.open_files = self.open_files.retuned(asked)
+        if warning := self.open_files.warning(asked):
             self.listener(Warned(warning))
-        return replace(policy, concurrency=self.open_files.submits)
+        return policy.within(self.open_files.submits)
 
     async def _record(self, at: float | None, refused: str | None) -> None:
         limits = in_force(self._policy, self._models)

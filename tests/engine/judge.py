@@ -149,7 +149,7 @@ def every_charge_is_in_the_state(world: World) -> None:
 
 def the_limits_are_kept(world: World) -> None:
     policy, peak = world.policy, world.vendor.peak
-    assert peak["all"] <= policy.concurrency
+    assert peak["all"] <= policy.limit
     limited = {model: policy.limits_of(model) for model in policy.models}
     for model, limits in limited.items():
         assert peak[model] <= limits.limit

@@ -234,7 +234,7 @@ def test_a_line_that_was_up_may_be_down_for_ten_minutes(world: World) -> None:
     judge(world)
     assert set(world.states().values()) == {"done"}
     down = [at for at, _, _ in world.vendor.posts if 10 < at < 610]
-    assert len(down) < 20 * world.policy.concurrency
+    assert len(down) < 20 * world.policy.limit
 
 
 def test_five_unknown_outcomes_in_a_minute_pause(world: World) -> None:
