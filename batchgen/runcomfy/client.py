@@ -128,7 +128,12 @@ class RunComfy:
         """
         upload = Upload(body, before_last, self._limits)
         path = f"/models/{quote(model)}"
-        answer = await self._call("POST", path, upload.timeout(), upload)
+        try:
+            answer = await self._call("POST", path, upload.timeout(), upload)
+        finally:
+            # aiohttp's exception and its connection refer to each other, and both to the upload:
+            # only the garbage collector frees them, and it runs seldom.
+            upload.release()
         outcome = read_submit(answer) if isinstance(answer, Answer) else answer
         if isinstance(outcome, Unclear) and not upload.is_handed_over:
             # Half a body is no JSON, whatever was answered to it.
