@@ -47,7 +47,7 @@ class Threads(Executor):
         self.forget_threads()
 
     def forget_threads(self) -> None:
-        """Begin anew in a forked process: the threads, and the holder of the lock, are not in it."""
+        """For a forked process: neither the threads nor the holder of the lock are in it."""
         self._queue: SimpleQueue[_Work | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
