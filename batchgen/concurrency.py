@@ -44,6 +44,10 @@ class Threads(Executor):
     def __init__(self, count: int, name: str) -> None:
         self._count = count
         self._name = name
+        self.forget_threads()
+
+    def forget_threads(self) -> None:
+        """For a forked process: neither the threads nor the holder of the lock are in it."""
         self._queue: SimpleQueue[_Work | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._lock = threading.Lock()
@@ -72,7 +76,12 @@ class Threads(Executor):
             if number < self._count:
                 name = f"{self._name}_{number}"
                 thread = threading.Thread(target=self._serve, name=name, daemon=True)
-                thread.start()
+                try:
+                    thread.start()
+                except RuntimeError:  # the system allows no more threads: there are some
+                    if not self._threads:
+                        raise
+                    return
                 self._threads.append(thread)
 
     def _serve(self) -> None:
@@ -118,6 +127,8 @@ _Work: TypeAlias = "tuple[asyncio.AbstractEventLoop, asyncio.Future[Any], Callab
 _Ended: TypeAlias = "tuple[asyncio.Future[Any], Any, BaseException | None]"
 
 _SHARED = Threads(min(32, (os.cpu_count() or 1) + 4), "work")
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_SHARED.forget_threads)
 
 
 async def in_thread(work: Callable[[], T]) -> T:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import gc
 import os
 import shutil
 import signal
@@ -98,3 +99,12 @@ def user(shell: Shell, emulator: Emulator) -> Shell:
 @pytest.fixture
 def slow_user(shell: Shell, slow_emulator: Emulator) -> Shell:
     return shell.using(slow_emulator)
+
+
+@pytest.fixture
+def no_garbage_collection() -> Iterator[None]:
+    """What is in a cycle stays, as between two collections of a run, which are far apart."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
 import sys
 import threading
 from collections.abc import Callable
@@ -77,6 +79,47 @@ async def test_the_end_of_the_threads_waits_for_their_work() -> None:
     with Threads(2, "test") as threads:
         asyncio.get_running_loop().run_in_executor(threads, ended.append, "ended")
     assert ended == ["ended"]
+
+
+_FORKS = """
+import asyncio, os
+from batchgen.concurrency import _SHARED, in_thread
+
+async def work():
+    return await asyncio.gather(*(in_thread(lambda: 7) for _ in range(100)))
+
+asyncio.run(work())
+if os.fork() == 0:
+    assert asyncio.run(work()) == [7] * 100
+    os._exit(0)
+os._exit(os.waitstatus_to_exitcode(os.wait()[1]))
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+def test_a_forked_process_has_threads_of_its_own() -> None:
+    """A program that has run a manifest may fork, and run another one there."""
+    subprocess.run([sys.executable, "-W", "ignore", "-c", _FORKS], check=True, timeout=30)
+
+
+async def test_where_no_more_threads_may_start_those_that_have_do_the_work(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    gate, start = threading.Event(), threading.Thread.start
+
+    def start_one(thread: threading.Thread) -> None:
+        if thread.name != "test_0":
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_one)
+    loop = asyncio.get_running_loop()
+    with Threads(2, "test") as threads:
+        first = loop.run_in_executor(threads, gate.wait, 5)
+        second = loop.run_in_executor(threads, pow, 2, 3)
+        gate.set()
+        assert await first
+        assert await second == 8
 
 
 async def test_work_may_raise_what_no_future_takes() -> None:

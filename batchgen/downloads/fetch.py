@@ -94,7 +94,9 @@ class Downloader:
             if isinstance(outcome, StartOver):
                 outcome = await self._attempt(checked, part, None)
         except NETWORK_ERRORS as exc:
-            return from_error(exc)
+            # Its connection keeps it until the garbage collector comes, which is seldom: without
+            # its traceback, it does not keep the blocks of the file as well.
+            return from_error(exc.with_traceback(None))
         except OpenFilesError as exc:
             return Interrupted(exc.what)  # other files will be closed: try again
         assert not isinstance(outcome, StartOver)

@@ -128,7 +128,12 @@ class RunComfy:
         """
         upload = Upload(body, before_last, self._limits)
         path = f"/models/{quote(model)}"
-        answer = await self._call("POST", path, upload.timeout(), upload)
+        try:
+            answer = await self._call("POST", path, upload.timeout(), upload)
+        finally:
+            # aiohttp's exception and its connection refer to each other, and both to the upload:
+            # only the garbage collector frees them, and it runs seldom.
+            upload.release()
         outcome = read_submit(answer) if isinstance(answer, Answer) else answer
         if isinstance(outcome, Unclear) and not upload.is_handed_over:
             # Half a body is no JSON, whatever was answered to it.
@@ -245,7 +250,8 @@ class RunComfy:
                     upload.answered()
                 content, broken = await _read(response.content, most)
         except NETWORK_ERRORS as exc:
-            return with_environment(classify_error(exc), url, self._proxies)
+            failure = classify_error(exc.with_traceback(None))  # see _read
+            return with_environment(failure, url, self._proxies)
         # Whatever is read from it may be kept, and an address may be followed to another host.
         content = self._hidden.redact(self._token.redact_bytes(content))
         redact = self._token.redact
@@ -267,7 +273,9 @@ async def _read(content: aiohttp.StreamReader, most: int) -> tuple[bytes, str]:
             chunks.append(chunk[:room])
             room -= len(chunk)
     except NETWORK_ERRORS as exc:
-        return b"".join(chunks), classify_error(exc).reason
+        # Its connection keeps it until the garbage collector comes, which is seldom: without its
+        # traceback, it does not keep what was read as well.
+        return b"".join(chunks), classify_error(exc.with_traceback(None)).reason
     return b"".join(chunks), ""
 
 

@@ -75,9 +75,15 @@ class Upload:
         if self._is_large:
             self._watchdog.reschedule(None)
 
+    def release(self) -> None:
+        """Let go of the body. What is left of a broken exchange keeps this object for a while."""
+        self._body = ""
+
     async def _chunks(self) -> AsyncIterator[bytes]:
-        for start in range(0, len(self._body), CHUNK):
-            is_last = start + CHUNK >= len(self._body)
+        # Not asked again below: after a release no chunk but the last may count as the last.
+        size = len(self._body)
+        for start in range(0, size, CHUNK):
+            is_last = start + CHUNK >= size
             patience = self._limits.submit if is_last else self._limits.stall
             self._watchdog.reschedule(asyncio.get_running_loop().time() + patience)
             if is_last:

@@ -12,7 +12,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from batchgen.downloads.decoding import DIED, LIGHT_PIXELS, MEMORY_BYTES, decode, limit_memory
+from batchgen.downloads import decoding
+from batchgen.downloads.decoding import DIED, LIGHT_PIXELS, MEMORY_BYTES, decode
 from batchgen.downloads.media import (
     HEAD_BYTES,
     CorruptFileError,
@@ -117,7 +118,7 @@ def prepared(work: Preparation) -> Prepared:
 
 
 def prepared_with_limit(work: Preparation) -> Prepared:
-    limit_memory(MEMORY_BYTES)
+    decoding.limit_memory(MEMORY_BYTES)
     return prepared(work)
 
 

@@ -7,6 +7,7 @@ import errno
 import hashlib
 import os
 import socket
+import weakref
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -17,6 +18,7 @@ import pytest
 from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from batchgen.downloads import fetch
 from batchgen.downloads.allowed_hosts import AllowedHosts, HostNotAllowed
 from batchgen.downloads.fetch import Downloader, open_downloader
 from batchgen.downloads.outcomes import (
@@ -405,6 +407,24 @@ async def test_a_small_short_body_never_takes_the_final_name(
     site.answer = broken_off(media["png"], len(media["png"]) + 1, '"v1"')
     assert await desk.fetch(site.url) == Interrupted("the file broke off before its end")
     assert desk.files == ["boat.part", "boat.part.json"]
+
+
+@pytest.mark.usefixtures("no_garbage_collection")
+async def test_a_broken_download_keeps_no_block_in_memory(
+    site: Site, desk: Desk, large_png: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A host that breaks off each download for hours costs no memory."""
+    readers: list[weakref.ref[Any]] = []
+
+    class Blocks(fetch._Blocks):
+        def __init__(self, *args: Any) -> None:
+            super().__init__(*args)
+            readers.append(weakref.ref(self))
+
+    monkeypatch.setattr(fetch, "_Blocks", Blocks)
+    site.answer = broken_off(large_png[:300_000], len(large_png), '"v1"')
+    assert isinstance(await desk.fetch(site.url), Interrupted)
+    assert [reader() for reader in readers] == [None]
 
 
 async def test_what_cannot_be_continued_is_not_kept(

@@ -34,6 +34,13 @@ def inputs(reading: Reading) -> list[dict[str, Any]]:
     return [json.loads(job.body) for job in reading.jobs]
 
 
+@pytest.mark.parametrize("ending", [".csv", ".png", "/*.png", "/boats/*.png"])
+def test_a_path_that_no_disk_can_have_is_a_problem_with_a_place(ending: str) -> None:
+    (problem,) = read(swept(f"'{'x' * 300}{ending}'", "prompt: go")).problems
+    assert problem.startswith("5:11 ")
+    assert problem.endswith(("no such file", "no such folder", "File name too long"))
+
+
 # Numbers that a spreadsheet wrote
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from batchgen.manifest.rows.file_rows import LONGEST_SLUG, slug_of
@@ -168,6 +168,7 @@ def test_a_name_of_signs_alone_gets_a_digest() -> None:
 
 @given(st.text(st.characters(exclude_characters="\0", codec=None), min_size=1, max_size=300))
 def test_a_slug_can_be_part_of_an_id(text: str) -> None:
+    assume(not text.endswith("/"))  # its file is hidden, and gives no row
     slug = slug_of(f"{text}.jpg")
     assert 1 <= len(slug) <= LONGEST_SLUG
     assert not re.search(r"[\s/\\'\"$&|;<>()*?\[\]{}!#~`\ud800-\udfff]", slug)

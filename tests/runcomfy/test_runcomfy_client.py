@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import ssl
+import tracemalloc
 from pathlib import Path
 from socket import AddressFamily
 from typing import Any, get_args
@@ -321,6 +322,19 @@ async def test_row_22_what_came_of_a_broken_answer_is_kept() -> None:
     assert isinstance(outcome, Unclear)
     assert outcome.raw == '{"request_id": "r-'
     assert "broke off" in outcome.reason
+
+
+@pytest.mark.usefixtures("no_garbage_collection")
+async def test_a_long_answer_that_breaks_off_is_not_kept_in_memory() -> None:
+    """On a bad line there are hundreds of them, and the garbage collector comes seldom."""
+    cut_off = http(b"x" * 3_000_000, Content_Length="9000000")
+    async with serving(says_and_closes(cut_off)) as server, connect(server.base, TOKEN) as api:
+        assert isinstance(await api.result("r-1"), NoAnswer)  # what is loaded once is not counted
+        tracemalloc.start()
+        assert isinstance(await api.result("r-1"), NoAnswer)
+        kept, most = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+    assert most > 3_000_000 > 10 * kept
 
 
 async def test_row_22_what_came_before_the_deadline_is_kept() -> None:

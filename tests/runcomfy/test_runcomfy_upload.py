@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
+import weakref
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -76,6 +77,23 @@ async def test_a_reset_in_the_middle_of_the_body_is_not_sent() -> None:
     assert isinstance(outcome, NotSent)
     assert outcome.reason.endswith("before all of the input was sent")
     assert not sent.is_released
+
+
+class LargeText(str):
+    """A text that can be referred to weakly."""
+
+    __slots__ = ("__weakref__",)
+
+
+@pytest.mark.usefixtures("no_garbage_collection")
+async def test_a_broken_upload_keeps_no_body_in_memory() -> None:
+    """Bodies have up to 60 MB, and on a bad line hundreds of uploads break off."""
+    async with serving(on_connect=resets) as server, connect(server.base, TOKEN) as api:
+        body = LargeText(BODY)
+        kept = weakref.ref(body)
+        assert isinstance(await api.submit(MODEL, body), NotSent)
+        del body
+        assert kept() is None
 
 
 async def test_a_reset_after_the_whole_body_is_unclear() -> None:

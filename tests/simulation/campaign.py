@@ -38,12 +38,7 @@ SUMS = (
 UPLOADS = 0.5
 """Share of the cuts that are in or after an upload, of seeds whose requests have files in them."""
 
-AROUND_UPLOADS = (
-    POINTS[-1],
-    "submit: part sent",
-    "submit: all sent",
-    "submit: taken by the server",
-)
+AROUND_UPLOADS = POINTS[-2:]
 
 LOSSES = 0.2
 """How often between two lives the state is looked for in vain."""
@@ -193,15 +188,15 @@ def random_cuts(scenario: Scenario) -> list[Cut]:
 
 
 def _cut_upload(cut: Cut, dice: Random) -> Cut:
-    return Cut(dice.choice((1, 1, 2, 3, 5)), cut.how, dice.choice(AROUND_UPLOADS))
+    return Cut(dice.choice((1, 1, 2, 3)), cut.how, dice.choice(AROUND_UPLOADS))
 
 
 def _random_cut(dice: Random) -> Cut:
     how = dice.choice((End.DEATH, End.DEATH, End.POWER_LOSS, End.POWER_LOSS, End.ABORT))
     if dice.random() < 0.5:
         return Cut(dice.randrange(1, POINTS_OF_A_LIFE), how)
-    # The last point has dice of its own: what a seed was before there were uploads it still is.
-    return Cut(dice.choice((1, 1, 2, 3, 5, 8)), how, dice.choice(POINTS[:-1]))
+    # The last two have dice of their own: what a seed was before there were uploads it still is.
+    return Cut(dice.choice((1, 1, 2, 3, 5, 8)), how, dice.choice(POINTS[:-2]))
 
 
 def play_seed(seed: int, jobs: int | None = None) -> Tally:

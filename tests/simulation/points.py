@@ -173,4 +173,5 @@ POINTS = (
     "before unlink *.reused",
     "after unlink *.reused",
     "submit: part of the body",
+    "submit: all of a large body sent",
 )

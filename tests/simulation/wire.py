@@ -213,6 +213,8 @@ class Connection(asyncio.Transport):
             return
         self._network.under_way[self] = request
         self._network.point(f"{kind}: all sent")
+        if self._network.photos and len(request.raw) > PART:
+            self._network.point("submit: all of a large body sent")
         if not self._network.dead:
             self._later(trip.latency, self._arrive, request)
 

@@ -186,9 +186,11 @@ def test_a_bucket_that_is_lost_overnight_keeps_no_run_from_what_is_paid_for(
     emulator.arm("result", "not_ready", times=None)
     go_on, count = threading.Event(), iter(range(100))
 
-    def hold(method: str, path: str) -> None:
+    def hold(method: str, path: str) -> int | None:
         if method == "PUT" and path.endswith(".png") and next(count):
             go_on.wait(30)
+            return 403
+        return None
 
     s3.refuse = hold
     with user.start("run", "m.yaml") as going:

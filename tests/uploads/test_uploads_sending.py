@@ -15,7 +15,7 @@ import pillow_heif
 import pytest
 from PIL import Image
 
-from batchgen.input_files import InputFile, file_url
+from batchgen.input_files import InputFile, file_url, files_in
 from batchgen.models.catalog import Model, bundled
 from batchgen.models.file_limits import MIB
 from batchgen.models.file_rules import FileFacts, broken_rules, rules_of
@@ -162,13 +162,11 @@ async def test_a_damaged_file_is_not_sent(
         await sender.body_for(EDIT, body_of(tmp_path, content))
 
 
-async def test_a_file_of_a_gibibyte_is_refused_before_it_is_read(
-    tmp_path: Path, sender: DataSender
-) -> None:
-    body = body_of(tmp_path, picture())
+def test_a_file_of_a_gibibyte_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    (file,) = files_in(body_of(tmp_path, picture()))
     os.truncate(tmp_path / "photo 0.png", 1024 * MIB)
     with pytest.raises(CannotSendError, match=r"photo 0\.png has more than 512 MiB"):
-        await sender.body_for(EDIT, body)
+        read_whole(tmp_path / "photo 0.png", file)
 
 
 async def test_a_broken_rule_is_quoted_with_its_cure(tmp_path: Path, sender: DataSender) -> None:

@@ -70,7 +70,7 @@ def file_rows(source: RowSource) -> Rows:
         _require(source.path)
         found: Iterator[str | UnreadableFolder] = iter(pattern.parts)
     else:
-        if not start.is_dir():
+        if not os.path.isdir(start):  # noqa: PTH112 - see _no_folder
             raise _no_folder(start)
         found = walk(start, pattern.parts)
     rows = _rows(found, pattern, source.folder)
@@ -195,12 +195,14 @@ def _require(path: Path) -> None:
 
 
 def _no_folder(start: Path) -> InputError:
+    # Path's own methods raise for a name that is too long, and in a folder that is not readable.
+    exists, is_folder = os.path.exists, os.path.isdir
     missing = start
-    while not missing.parent.exists() and missing != missing.parent:
+    while not exists(missing.parent) and missing != missing.parent:
         missing = missing.parent
-    if missing.exists():
+    if exists(missing):
         return InputError("this is not a folder", where=str(missing))
-    near = [one.name for one in _listed(missing.parent) if one.is_dir()]
+    near = [one.name for one in _listed(missing.parent) if is_folder(one)]
     hint = did_you_mean(missing.name, near) or "a pattern is relative to the manifest"
     return InputError("there is no such folder", where=str(missing), next_step=hint)
 

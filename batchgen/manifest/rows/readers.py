@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import stat
 from contextlib import closing, contextmanager
 from typing import TYPE_CHECKING
@@ -46,7 +47,8 @@ def open_source(source: RowSource) -> Iterator[Rows]:
     if source.are_files:
         yield file_rows(source)
         return
-    if source.path.is_dir():
+    # `Path.is_dir` would raise for a name that is too long, or in a folder that may not be read.
+    if os.path.isdir(source.path):  # noqa: PTH112 - see above
         written = source.written.rstrip("/")
         hint = f"write {written}/*, which takes each picture, video and sound in it"
         raise MissingFileError("this is a folder", where=str(source.path), next_step=hint)
