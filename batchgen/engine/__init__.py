@@ -25,6 +25,8 @@ fair_scheduling.py   which model is next: pure
 canary.py            first one job of a sweep, or a few
 limits.py            how many requests at once, and how fast: arithmetic
 ceilings.py          how many the vendor takes at once, as its 429s show it: pure
+auto_concurrency.py  how many keep the vendor's workers fed: pure
+service_times.py     how long the work takes, and when a look pays: pure
 unanswered.py        submits without an answer hold their places
 health.py            when trouble is no longer one job's; backoff.py: how long to wait
 stop_conditions.py   failures, the hour, the disk

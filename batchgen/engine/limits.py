@@ -34,8 +34,8 @@ LEAD = 0.05
 class RateLimiter:
     """One limit: at most `limit` in flight, starts at least `interval` seconds apart.
 
-    `accepted` of those in flight are with the vendor, or may be; `unanswered` of them may be running
-    though nobody knows. `found` is what 429s have shown of the vendor's own limit. `ramp`: how fast
+    `accepted` of those in flight are with the vendor, or may be; `unanswered` of them got no answer
+    and may be running. `found` is what 429s have shown of the vendor's own limit. `ramp`: how fast
     more are sent at once; None does not limit that.
     `auto`: how many keep the vendor's workers fed; None if no more than `limit` counts.
     """
