@@ -1,6 +1,7 @@
 """The vendor's API: one client, and what its answers mean.
 
 client.py    a method a call; no network failure leaves it as an exception
+limits.py    how long calls may take, and how many may be open
 upload.py    the body of a submit on its way, and when all of it was handed over
 base.py      base addresses, and which texts can be a request id
 token.py     where the token is found

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from contextlib import AsyncExitStack, asynccontextmanager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import quote, urlencode
@@ -21,6 +21,7 @@ from batchgen.connections import SingleResponseConnector
 from batchgen.pauses import PauseReason
 from batchgen.proxies import NO_PROXIES, Proxies
 from batchgen.runcomfy.hidden_urls import HiddenUrls
+from batchgen.runcomfy.limits import DEFAULT_LIMITS, Limits
 from batchgen.runcomfy.listing import PAGE, Page, read_entry, read_page
 from batchgen.runcomfy.outcomes import (
     CancelOutcome,
@@ -58,31 +59,6 @@ if TYPE_CHECKING:
 _Failure: TypeAlias = NotSent | Halted | Unclear
 
 _ID_CHARS = "-._~!$&'()*+,;=:@"
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """Seconds, but for `connections`.
-
-    `submit` is very long: the engine has its own deadline and records late answers. If it were less
-    than `connect`, it would be unclear whether anything was sent. Of a large body it counts from
-    the moment that all of it was handed over; before, `stall` is the longest time without progress.
-    `keep_alive` is short, so that a poll seldom gets a connection that the server just closed.
-    `connections` 0 is no limit: the engine limits what is in flight, and a second queue here would
-    only hide it. `asks`, where it is not 0, is how many GET requests may be open at once, since
-    open files are limited; others wait before their time starts.
-    """
-
-    connect: float = 10.0
-    read: float = 30.0
-    submit: float = 600.0
-    stall: float = 60.0
-    keep_alive: float = 4.0
-    connections: int = 0
-    asks: int = 0
-
-
-DEFAULT_LIMITS = Limits()
 
 
 class RunComfy:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
     from contextlib import AbstractAsyncContextManager
 
-    from batchgen.runcomfy.client import Limits
+    from batchgen.runcomfy.limits import Limits
 
 CHUNK = 64 * 1024
 """Characters of a body that are encoded and sent at once: encoding them all would block the loop,

@@ -27,7 +27,8 @@ from batchgen.errors import BucketError, OutputError
 from batchgen.fs import disk_errors
 from batchgen.manifest.policy import CheckInputs
 from batchgen.pauses import PauseReason, pause_for
-from batchgen.runcomfy.client import DEFAULT_LIMITS, connect
+from batchgen.runcomfy.client import connect
+from batchgen.runcomfy.limits import DEFAULT_LIMITS
 from batchgen.runcomfy.token import Token, find_token
 from batchgen.runs.input_images import open_input_images
 from batchgen.uploads.outcomes import CannotSendError, NotNowError

@@ -19,7 +19,8 @@ from batchgen.errors import (
 )
 from batchgen.proxies import Proxies
 from batchgen.runcomfy.base import api_base
-from batchgen.runcomfy.client import Limits, connect
+from batchgen.runcomfy.client import connect
+from batchgen.runcomfy.limits import Limits
 from batchgen.runcomfy.listing import MOST_PAGES
 from batchgen.runcomfy.outcomes import Halted, NoAnswer
 from batchgen.runcomfy.token import Token, find_token

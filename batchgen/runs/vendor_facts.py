@@ -16,7 +16,8 @@ from batchgen.models.catalog import bundled
 from batchgen.pauses import Pause, PauseReason, pause_for
 from batchgen.proxies import Proxies
 from batchgen.runcomfy.base import WALLET_VARIABLE, api_base, wallet_base
-from batchgen.runcomfy.client import Limits, connect
+from batchgen.runcomfy.client import connect
+from batchgen.runcomfy.limits import Limits
 from batchgen.runcomfy.outcomes import NoAnswer
 from batchgen.runcomfy.pricing import ModelFacts
 from batchgen.runcomfy.token import Token, find_token

@@ -11,6 +11,7 @@ import pytest
 
 from batchgen.engine.policy import EnginePolicy
 from batchgen.runcomfy import client
+from batchgen.runcomfy.limits import Limits
 from batchgen.runs import execute, ports
 from batchgen.runs.options import engine_policy
 
@@ -40,7 +41,7 @@ def limited(patch: pytest.MonkeyPatch, **limits: Any) -> None:
     """Let runs of this process have other Limits of the API's client, e.g. `connect=0.2`."""
 
     def shortened(*asked: Any, **named: Any) -> AbstractAsyncContextManager[client.RunComfy]:
-        return client.connect(*asked, **{**named, "limits": client.Limits(**limits)})
+        return client.connect(*asked, **{**named, "limits": Limits(**limits)})
 
     patch.setattr(ports, "connect", shortened)
 

@@ -20,7 +20,8 @@ from hypothesis import strategies as st
 
 from batchgen.pauses import PauseReason
 from batchgen.runcomfy import client
-from batchgen.runcomfy.client import DEFAULT_LIMITS, Limits, connect
+from batchgen.runcomfy.client import connect
+from batchgen.runcomfy.limits import DEFAULT_LIMITS, Limits
 from batchgen.runcomfy.outcomes import (
     Accepted,
     CancelOutcome,

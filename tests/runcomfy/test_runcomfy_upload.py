@@ -12,7 +12,8 @@ from dataclasses import dataclass
 import pytest
 
 from batchgen.errors import StorageError
-from batchgen.runcomfy.client import DEFAULT_LIMITS, Limits, connect
+from batchgen.runcomfy.client import connect
+from batchgen.runcomfy.limits import DEFAULT_LIMITS, Limits
 from batchgen.runcomfy.outcomes import Accepted, Halted, NotSent, Refused, Scope, Unclear
 from batchgen.runcomfy.token import Token
 from batchgen.runcomfy.upload import CHUNK, Upload
