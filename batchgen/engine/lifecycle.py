@@ -114,6 +114,8 @@ class Lifecycle:
         if not (isinstance(readiness, Ready) and self._control.submitting):
             await self._put_off(queue, job, readiness)
             return
+        # Its inputs may have been waited for, and a person may have set a lower rate meanwhile.
+        permit.renew()
         submit = self._submit(
             Attempt(queue, job, readiness.body, price, permit, readiness.sendable)
         )

@@ -138,8 +138,9 @@ class RateLimiter:
 class Permit:
     """A place within several limiters at once, given back at the end of `async with`.
 
-    `intervals` are the limiters' at the start. They hold until the POST: under a longer one that
-    came in between, jobs that are about to be sent would wait with their intent on the disk.
+    `intervals` are the limiters' once the job is ready. They hold until the POST: under a longer
+    one that came in between, jobs that are about to be sent would wait with their intent on the
+    disk.
     `at` is the loop's time of the start.
     """
 
@@ -149,6 +150,10 @@ class Permit:
     is_accepted: bool = False
     is_over: bool = False
     is_unanswered: bool = False
+
+    def renew(self) -> None:
+        """Take the intervals that are in force now. Call it before the intent is recorded."""
+        self.intervals = tuple(limiter.interval for limiter in self.limiters)
 
     def accept(self, now: float) -> None:
         """Its request is with the vendor, or may be. An answer may come after the permit."""

@@ -80,6 +80,15 @@ def test_the_new_distance_counts_from_the_last_submit(before: float, after: floa
     assert limiter.opens_at(10.0) == 10.0 + after
 
 
+def test_jobs_that_become_ready_after_a_lower_rate_keep_its_distance() -> None:
+    limiter = RateLimiter(8, 0.2)
+    first, second = (take((limiter,), at) for at in (0.0, 0.2))
+    limiter.retune(8, 0.5)
+    for permit in (first, second):
+        permit.renew()
+    assert [claim_sending(permit, 50.0) for permit in (first, second)] == [50.0, 50.5]
+
+
 def test_what_has_started_is_sent_at_the_distance_of_its_start() -> None:
     """Else it would wait for the new one with its intent on the disk."""
     limiter = RateLimiter(8, 1.0)
