@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from batchgen.engine.events import Event, FileSaved, JobMoved
+from batchgen.errors import ExitCode
 from batchgen.runs.api import run as api_run
 from batchgen.runs.options import RunOptions
 from batchgen.state.database import open_side_file, reading
@@ -363,9 +364,12 @@ def test_a_run_that_is_killed_at_any_moment_finishes_and_pays_for_nothing_it_reu
                 process.wait(0.25 + dice.random() * 0.5)
             process.send_signal(signal.SIGKILL)
             ended(process)
-    end = reuse(user)
-    assert end["reused"] == 40
+    settled = user.run("run", "m.yaml", "--reuse", "--json")
     assert len(emulator.charges()) <= 42
+    if settled.code == ExitCode.UNKNOWN_OUTCOMES:
+        # A kill has hit the submit of one of the two new jobs.
+        user.expect(0, "resolve", "m.yaml", "*", "--resubmit")
+    assert reuse(user)["reused"] == 40
     whole_and_once(user, "out")
     assert all(name.endswith(".png") for name in user.files())
 
