@@ -24,7 +24,7 @@ P = ParamSpec("P")
 
 DRAIN_SECONDS = {signal.SIGINT: 25.0, signal.SIGTERM: 5.0, signal.SIGHUP: 5.0}
 """How long a run waits for downloads in progress; then submits in progress get another ten seconds
-(engine/submitting.py)."""
+(engine/shielded_tasks.py)."""
 
 TERMINATION_SIGNALS = (signal.SIGTERM, signal.SIGHUP)
 TERMINATION_SECONDS = 13.0

@@ -1,4 +1,4 @@
-"""Signed URLs that a submit sent: the vendor repeats its input, and whoever reads one has the file.
+"""Hides the signed URLs that a submit sent: the vendor repeats its input, and a URL opens the file.
 
 Only those of the user's bucket: URLs of results have signatures too, and need them.
 """
