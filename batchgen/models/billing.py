@@ -21,14 +21,6 @@ FRAMES_PER_SECOND = 24
 _SECONDS = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(?:s|sec|secs|seconds?)?\s*", re.IGNORECASE)
 
 
-def asked_seconds(rules: Mapping[str, Any], values: Mapping[str, Any]) -> float | None:
-    """The seconds that an input asks for by itself; None if it does not say."""
-    if DURATION in rules["properties"]:
-        return read_seconds(values.get(DURATION))
-    frames = values.get(FRAMES) if FRAMES in rules["properties"] else None
-    return _of_frames(frames)
-
-
 def billed_files(rules: Mapping[str, Any], values: Mapping[str, Any]) -> int:
     """The files that may be billed for an input, with the page's default; 1 if it does not say.
 

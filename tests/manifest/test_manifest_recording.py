@@ -60,4 +60,4 @@ def everything(node: Node) -> object:
 @example("a: {b: ~}\n<<: {c: 1}\n")
 def test_a_job_is_the_same_however_it_is_read(text: str) -> None:
     text = f"id: j\n{text}\n"
-    assert outcome(text, lambda one: one.compose_job) == outcome(text, lambda one: one.compose_from)
+    assert outcome(text, lambda one: one.compose_job) == outcome(text, lambda one: one._compose)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from batchgen.models.billing import asked_seconds, billed_files, billed_seconds, read_seconds
+from batchgen.models.billing import billed_files, billed_seconds, read_seconds
 from batchgen.models.catalog import Makes, makes_from, target_of
 from batchgen.models.dialect import normalized, not_understood
 from batchgen.models.inputs import CheckedInput, check_input
@@ -124,7 +124,6 @@ def test_billed_seconds_are_never_less_than_what_the_vendor_may_choose() -> None
     rules = schema(duration={"type": "string", "enum": ["auto", "4", "8"], "default": "4"})
     assert billed_seconds(rules, {}) == 4
     assert billed_seconds(rules, {"duration": "auto"}) == 8
-    assert asked_seconds(rules, {"duration": "auto"}) is None
     frames = schema(frames={"type": "integer", "enum": [121, 241], "default": 121})
     assert (billed_seconds(frames, {}), billed_seconds(frames, {"frames": 241})) == (5, 10)
     assert billed_seconds(schema(duration={"type": "integer"}), {}) is None

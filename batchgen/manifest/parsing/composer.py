@@ -71,14 +71,8 @@ class Composer:
         self.broken = False
         return self._compose(self.next_event())
 
-    def compose_from(self, event: Any) -> Node:
-        """Like `compose`, for a node whose first event has already been read."""
-        self._nodes = 0
-        self.broken = False
-        return self._compose(event)
-
     def compose_job(self, event: Any) -> Node:
-        """Like `compose_from`; of a usual job only the value is read, until somebody asks."""
+        """A node whose first event was read; of a usual job only the value is read at first."""
         recording = Recording(event, self._source)
         value = recording.value()
         if value is not None:
