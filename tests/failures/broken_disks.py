@@ -130,6 +130,16 @@ def plain_files(user: Shell) -> list[str]:
     return [name for name in user.files() if (user.folder / "out/files" / name).is_file()]
 
 
+def adopt_unknown(user: Shell, emulator: Emulator) -> None:
+    """A person looks into the account, and finds the request or sends the job again."""
+    requests = {charge["input"]["prompt"]: charge["request_id"] for charge in emulator.charges()}
+    for job, state in user.states().items():
+        if state == "unknown":
+            found = requests.get(f"boat number {int(job.removeprefix('boat-'))}")
+            end = ("--adopt", found) if found else ("--resubmit",)
+            user.expect(0, "resolve", "m.yaml", job, *end)
+
+
 def assert_whole(user: Shell, emulator: Emulator, jobs: int = 1) -> None:
     """Every job is done and paid once, and its file has the very bytes that the vendor has."""
     status = user.status()

@@ -23,7 +23,14 @@ from batchgen.state.database import reading
 from batchgen.state.queries import job_statuses
 from tests.engine import simulation
 from tests.engine.virtual_loop import VirtualLoop
-from tests.failures.broken_disks import Fsyncs, assert_whole, charged, run_hearing, through
+from tests.failures.broken_disks import (
+    Fsyncs,
+    adopt_unknown,
+    assert_whole,
+    charged,
+    run_hearing,
+    through,
+)
 from tests.failures.failing import IN_A_HURRY
 from tests.shell import Emulator, Shell, emulating, ended, wait_until
 
@@ -120,16 +127,6 @@ def kill_at(user: Shell, emulator: Emulator, charges: int) -> None:
         charged(emulator, process, charges)
         process.send_signal(signal.SIGKILL)
         ended(process)
-
-
-def adopt_unknown(user: Shell, emulator: Emulator) -> None:
-    """A person looks into the account, and finds the request or sends the job again."""
-    requests = {charge["input"]["prompt"]: charge["request_id"] for charge in emulator.charges()}
-    for job, state in user.states().items():
-        if state == "unknown":
-            found = requests.get(f"boat number {int(job.removeprefix('boat-'))}")
-            end = ("--adopt", found) if found else ("--resubmit",)
-            user.expect(0, "resolve", "m.yaml", job, *end)
 
 
 def test_row_58_a_kill_leaves_at_most_as_many_unknown_as_submits_were_on_the_wire(

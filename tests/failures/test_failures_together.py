@@ -8,7 +8,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from tests.failures.broken_disks import assert_whole, charged
+from tests.failures.broken_disks import adopt_unknown, assert_whole, charged
 from tests.shell import Emulator, Shell, emulating, ended, wait_until
 
 
@@ -69,10 +69,8 @@ def test_row_63_the_lock_of_a_dead_process_is_taken_over(user: Shell, emulator: 
         ended(process)
     assert (user.folder / "out/run.lock").exists()
     user.run("run", "m.yaml")
-    unknown = [job for job, state in user.states().items() if state == "unknown"]
-    for job in unknown:
-        # The other submit may have been on the wire when the process died.
-        user.expect(0, "resolve", "m.yaml", job, "--adopt", emulator.charges()[-1]["request_id"])
+    # The other submit may have been on the wire when the process died.
+    adopt_unknown(user, emulator)
     user.expect(0, "run", "m.yaml")
     assert_whole(user, emulator, jobs=2)
 
