@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
 
+from batchgen.concurrency import map_in_threads
 from batchgen.errors import OutputError
 from batchgen.fs import CONTINUE, disk_errors
 from batchgen.storage.opening import NO_BUCKET, endpoint_of, open_client, read_failure
 from batchgen.storage.stamps import FILES, ObjectFacts, Reading, Stamp
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from typing import Any, BinaryIO
 
     from obstore import GetResult, ObjectMeta
@@ -36,6 +37,8 @@ PARTS_AT_ONCE = 4
 IN_MEMORY = 8 * MIB
 """What is read of a larger object goes into a temporary file."""
 MOST_ASIDE = 1000
+PAGE = 1000
+"""Objects that one request lists."""
 
 
 class BucketResults:
@@ -122,11 +125,19 @@ class BucketResults:
             known.get(REQUEST, ""),
         )
 
+    def stamps(self, paths: Sequence[str]) -> Iterator[Stamp | None]:
+        if len(paths) <= PAGE:
+            return map_in_threads(self.stamp, paths, self.at_once, "stamp")
+        known = {found["path"]: _stamp_of(found) for found in self._listed()}
+        return map(known.get, paths)
+
     def names(self) -> Iterator[str]:
+        return (found["path"] for found in self._listed())
+
+    def _listed(self) -> Iterator[ObjectMeta]:
         try:
-            for page in obstore.list(self._store, f"{FILES}/", chunk_size=1000):
-                for found in page:
-                    yield found["path"]
+            for page in obstore.list(self._store, f"{FILES}/", chunk_size=PAGE):
+                yield from page
         except (FileNotFoundError, BaseError) as exc:
             raise self._client.translated(exc, doing="listing") from None
 
@@ -235,4 +246,5 @@ class BucketResults:
 
 
 def _stamp_of(meta: ObjectMeta) -> Stamp:
-    return Stamp(meta["size"], meta["e_tag"] or str(meta["last_modified"]))
+    # Some servers quote it in a listing or a header only.
+    return Stamp(meta["size"], (meta["e_tag"] or str(meta["last_modified"])).strip('"'))

@@ -13,7 +13,7 @@ from batchgen.fs import CONTINUE, disk_errors, open_to_read
 from batchgen.storage.stamps import FILES, Obstacle, ObstacleError, Reading, Stamp
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
     from typing import BinaryIO
 
@@ -73,6 +73,13 @@ class FolderResults:
         if not stat.S_ISREG(found.st_mode):
             raise obstacle_error(Obstacle.NOT_A_FILE, plain)
         return stamp_of(found)
+
+    def stamps(self, paths: Sequence[str]) -> Iterator[Stamp | None]:
+        for path in paths:
+            try:
+                yield self.stamp(path)
+            except ObstacleError:
+                yield None
 
     def names(self) -> Iterator[str]:
         top = self._root / FILES

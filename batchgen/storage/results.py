@@ -9,7 +9,7 @@ from batchgen.storage.folders import FolderResults
 from batchgen.storage.locations import FolderLocation, Location
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from contextlib import AbstractContextManager
     from typing import BinaryIO
 
@@ -55,6 +55,9 @@ class Results(Protocol):
 
     def stamp(self, path: str) -> Stamp | None:
         """None if there is no file. Raises OSError, ObstacleError."""
+
+    def stamps(self, paths: Sequence[str]) -> Iterator[Stamp | None]:
+        """Stamps of many files, in order; None also for what is not a file. Raises OSError."""
 
     def names(self) -> Iterator[str]:
         """Every path below `files/`, in no order. Raises OutputError, StorageError."""
