@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import os
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -185,7 +185,7 @@ def apply_page(db: Connection, path: Path) -> Page:
     # As bytes: a JSON text has no line break inside, whatever else ends a line for `str`.
     for line in whole.splitlines(keepends=True):
         if decision := _parse(line):
-            applied.append(replace(_apply(db, decision), place=offset))
+            applied.append(_apply(db, decision, offset))
         offset += len(line)
     return Page(tuple(applied), more=len(data) >= PAGE_BYTES)
 
@@ -201,19 +201,19 @@ def _read_from(path: Path, offset: int) -> bytes:
             return file.read(PAGE_BYTES) + file.readline()
 
 
-def _apply(db: Connection, decision: Decision) -> Applied:
+def _apply(db: Connection, decision: Decision, place: int) -> Applied:
     if decision.verb is Verb.TUNE:
         # Nothing of the state's: the run in progress takes it up, and no later one does.
-        return Applied(decision, None)
+        return Applied(decision, None, place=place)
     job = job_named(db, decision.job_id)
     if job is None:
-        return Applied(decision, None, f"there is no job {decision.job_id}")
+        return Applied(decision, None, f"there is no job {decision.job_id}", place=place)
     if decision.attempt not in {None, job.attempts}:
         objection = f"job {job.id} was submitted again after that decision"
-        return Applied(decision, job.seq, objection, False, job.model, job.state, job.state)
+        return Applied(decision, job.seq, objection, False, job.model, job.state, job.state, place)
     refused, ask_vendor = _act(db, job.seq, decision)
     after = job_numbered(db, job.seq).state
-    return Applied(decision, job.seq, refused, ask_vendor, job.model, job.state, after)
+    return Applied(decision, job.seq, refused, ask_vendor, job.model, job.state, after, place)
 
 
 def _act(db: Connection, seq: int, decision: Decision) -> tuple[str | None, bool]:
