@@ -29,9 +29,9 @@ def test_a_longest_duration_ends_the_submits_and_what_is_paid_comes_home(
     user: Shell, emulator: Emulator
 ) -> None:
     user.manifest(3, run={"concurrency": 1, "rate": "1/h", "max_duration": "1h"})
-    done = user.expect(75, "run", "m.yaml", "--max-duration", "1s", "--json")
+    done = user.expect(75, "run", "m.yaml", "--max-duration", "2s", "--json")
     assert done.document["paused"]["reason"] == "max_duration"
-    assert "paused: the run has lasted 1 s" in done.err
+    assert "paused: the run has lasted 2 s" in done.err
     assert user.status()["counts"] == {"done": 1, "pending": 2}
     user.expect(0, "run", "m.yaml", "--rate", "100/s")
     assert user.status()["counts"] == {"done": 3}

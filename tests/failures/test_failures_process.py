@@ -47,7 +47,7 @@ def test_row_56_ctrl_c_lets_the_download_at_hand_finish_and_submits_no_more(
     user: Shell, emulator: Emulator
 ) -> None:
     user.manifest(3, run={"concurrency": 1, "rate": "1/min"})
-    emulator.arm("file", "slow", seconds=1.5)
+    emulator.arm("file", "slow", seconds=3.0)
     with user.start("run", "m.yaml") as process:
         wait_for(user, "fetching", "pending", "pending")
         process.send_signal(signal.SIGINT)
