@@ -62,11 +62,11 @@ def _make(path: Path, out: Path | None) -> Made:
 
 
 def _target(folder: RunFolder, out: Path | None) -> Path:
-    from batchgen.manifest.header_checks import refuse_address
+    from batchgen.storage.locations import parse_folder
 
     if out is None:
         return folder.root / "report"
-    refuse_address(str(out))
+    parse_folder(str(out))
     # A link that the user names is the user's choice; one in the run's folder may not be.
     return out.resolve() if out.is_symlink() else out
 

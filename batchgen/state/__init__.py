@@ -12,7 +12,7 @@ From a manifest:
 staging.py        checked jobs wait here; staged_checks.py: duplicates, missing needs, cycles
 difference.py     today's manifest beside the state: new, changed, renamed, gone
 reconcile.py      a run applies the difference; file_names.py: no two files share a name
-planned.py        a plan counts it, and changes nothing
+planned.py        a plan counts it, and changes nothing; plan_counts.py: the figures
 appending.py      the later pages of a huge first manifest, while its first jobs are under way
 
 While a run goes on:

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 from batchgen.jobs import JobState
 from batchgen.state.conditions import (
     ENDED_UNDONE,
+    HAS_NEEDS,
     HAS_OPEN_REQUEST,
     IS_UPLOADING,
     TO_APPROVE,
 )
+from batchgen.state.database import without_triggers
 from batchgen.state.meta import Meta, drop_meta
 from batchgen.state.reviews import REJECTED_JOBS, stay_done
 from batchgen.state.transitions import move, turn_back
@@ -230,19 +232,30 @@ def may_go_again(*, rejected: bool = False, state: str = "state") -> str:
 
 
 def retry_selected(db: sqlite3.Connection, selection: Selection, again: str) -> int:
-    """Start the selected jobs again for which `again` (`may_go_again`) holds. Returns how many."""
+    """Start the selected jobs again for which `again` (`may_go_again`) holds. Returns how many.
+
+    Inside the caller's transaction: after a crash, either all of them go again or none.
+    """
     condition, values = selection.where()
     # Their numbers first: restarting one job changes others that the condition tests.
     db.execute(
         f"CREATE TEMP TABLE again AS SELECT seq, {HAS_OPEN_REQUEST} AS asked,"
-        f" state = 'lost' AS is_lost FROM job WHERE listed = 1 AND {again} AND {condition}",
+        f" state = 'lost' AS is_lost, {HAS_NEEDS} AS is_linked"
+        f" FROM job WHERE listed = 1 AND {again} AND {condition}",
         values,
     )
-    count = db.execute(
+    with without_triggers(db):
+        # With neither a request nor a need, a job is only a row, and there may be a million.
+        count = db.execute(
+            "UPDATE job SET state = 'pending', failures = 0, cancel_asked = 0, error_code = NULL,"
+            " error = NULL, again_asked = 0, cause = NULL WHERE seq IN"
+            " (SELECT seq FROM temp.again WHERE NOT (asked OR is_linked))"
+        ).rowcount
+    count += db.execute(
         "UPDATE job SET state = iif(again.asked, 'queued', 'pending'), failures = 0,"
         " cancel_asked = 0, error_code = NULL, error = NULL,"
         " again_asked = (again.asked AND NOT again.is_lost)"
-        " FROM temp.again AS again WHERE job.seq = again.seq"
+        " FROM temp.again AS again WHERE job.seq = again.seq AND (again.asked OR again.is_linked)"
     ).rowcount
     db.execute("DROP TABLE temp.again")
     return count
