@@ -24,7 +24,8 @@ files.py          a request's files, from their URLs to verified files; input im
 For people:
 
 selection.py      which jobs a command is about; causes.py: why jobs are not done
-manual_actions.py resolve, retry, cancel, approve; reviews.py: picks and flaws
+manual_actions.py resolve, retry, cancel, approve; approvals.py: what waits at a gate
+reviews.py        picks and flaws
 queries.py        counts, jobs and failures; costs.py: money
 results.py        jobs one by one, and the files of a dataset; report_queries.py: the page
 reuse.py          results of other runs that jobs take, and what others may take of this one
