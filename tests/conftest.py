@@ -9,7 +9,7 @@ import os
 import shutil
 import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import uuid4
@@ -25,6 +25,7 @@ from tests.shell import QUICK, Emulator, Shell, emulating
 
 if TYPE_CHECKING:
     from tests.storage.s3_server import S3Server
+    from tests.storage.stored import Stored
 
 WITH_PROCESSES = {"test_processes", "test_downloads_decoding", "test_watch_files"}
 
@@ -142,3 +143,14 @@ def bucket(s3: S3Server) -> str:
     s3.make_bucket(name)
     s3.calls.clear()
     return name
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def stored(request: pytest.FixtureRequest) -> Callable[[Shell], Stored]:
+    """Leave the results of a finished run where they are, or move them into a bucket."""
+    from tests.storage.stored import in_folder, moved_to_bucket  # noqa: PLC0415 - loads boto3
+
+    if request.param == "folder":
+        return in_folder
+    s3, bucket = request.getfixturevalue("s3"), request.getfixturevalue("bucket")
+    return lambda shell: moved_to_bucket(shell, s3, bucket)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -11,9 +12,10 @@ from urllib.parse import urlsplit
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
 
+from batchgen.concurrency import map_in_threads
 from batchgen.errors import OutputError
 from batchgen.fs import CONTINUE, disk_errors, open_to_read
-from batchgen.storage.opening import endpoint_of, open_client
+from batchgen.storage.opening import NO_BUCKET, endpoint_of, open_client, read_failure
 from batchgen.storage.stamps import (
     FILES,
     MIB,
@@ -21,12 +23,15 @@ from batchgen.storage.stamps import (
     PART_BYTES,
     PARTS_AT_ONCE,
     ObjectFacts,
+    Reading,
     Stamp,
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from typing import BinaryIO
+    from collections.abc import Iterator, Sequence
+    from typing import Any, BinaryIO
+
+    from obstore import GetResult, ObjectMeta
 
     from batchgen.storage.locations import BucketLocation
 
@@ -37,10 +42,15 @@ REQUEST = "request"
 IN_MEMORY = 8 * MIB
 """What is read of a larger object goes into a temporary file."""
 MOST_ASIDE = 1000
+PAGE = 1000
+"""Objects that one request lists."""
 
 
 class BucketResults:
     """Thread-safe. Reads give a local copy: decoders seek, and a hash needs every byte anyway."""
+
+    at_once = 16
+    """A request waits for its answer most of the time."""
 
     def __init__(self, location: BucketLocation) -> None:
         self.location = location
@@ -48,29 +58,61 @@ class BucketResults:
         self._client = open_client(location.url, endpoint)
         self._store = self._client.store
 
+    def require(self) -> None:
+        for _ in self.names():
+            return
+
     def open(self, path: str) -> BinaryIO:
+        return self.open_stamped(path)[0]
+
+    def open_stamped(self, path: str) -> tuple[BinaryIO, Stamp]:
         copy = tempfile.SpooledTemporaryFile(IN_MEMORY, prefix="batchgen-")  # noqa: SIM115 - returned
         try:
-            for block in obstore.get(self._store, path).stream(MIB):
-                with disk_errors(Path(tempfile.gettempdir())):
-                    copy.write(block)
-        except BaseError as exc:
-            copy.close()
-            raise self._client.translated(exc, doing="downloads") from None
+            with self.stream(path) as reading:
+                for block in reading.blocks:
+                    with disk_errors(Path(tempfile.gettempdir())):
+                        copy.write(block)
         except BaseException:
             copy.close()
             raise
         copy.seek(0)
-        return copy  # type: ignore[return-value]  # all of BinaryIO, by another name
+        return copy, reading.stamp  # type: ignore[return-value]  # a BinaryIO by another name
+
+    @contextmanager
+    def stream(self, path: str, start: int = 0, stop: int | None = None) -> Iterator[Reading]:
+        options: Any = {}
+        if start or stop is not None:
+            options = {"range": {"offset": start} if stop is None else (start, stop)}
+        try:
+            found = obstore.get(self._store, path, options=options)
+        except FileNotFoundError as exc:
+            raise self._missing(exc, path) from None
+        except BaseError as exc:
+            raise self._client.translated(exc, doing="downloads") from None
+        yield Reading(_stamp_of(found.meta), self._blocks(found))
+
+    def _blocks(self, found: GetResult) -> Iterator[bytes]:
+        try:
+            for block in found.stream(MIB):
+                yield bytes(block)
+        except BaseError as exc:
+            raise self._client.translated(exc, doing="downloads") from None
+
+    def _missing(self, exc: FileNotFoundError, path: str) -> Exception:
+        if read_failure(str(exc)).code in NO_BUCKET:
+            return self._client.translated(exc, doing="downloads")
+        # The original quotes the request.
+        return FileNotFoundError(path)
 
     def stamp(self, path: str) -> Stamp | None:
         try:
-            found = obstore.head(self._store, path)
+            return _stamp_of(obstore.head(self._store, path))
         except FileNotFoundError:
+            # To this request, a bucket that is gone answers the same.
+            self.require()
             return None
         except BaseError as exc:
             raise self._client.translated(exc, doing="reads") from None
-        return Stamp(found["size"], found["e_tag"] or str(found["last_modified"]))
 
     def facts(self, path: str) -> ObjectFacts | None:
         """What was stored with an object; None if there is none."""
@@ -88,12 +130,20 @@ class BucketResults:
             known.get(REQUEST, ""),
         )
 
+    def stamps(self, paths: Sequence[str]) -> Iterator[Stamp | None]:
+        if len(paths) <= PAGE:
+            return map_in_threads(self.stamp, paths, self.at_once, "stamp")
+        known = {found["path"]: _stamp_of(found) for found in self._listed()}
+        return map(known.get, paths)
+
     def names(self) -> Iterator[str]:
+        return (found["path"] for found in self._listed())
+
+    def _listed(self) -> Iterator[ObjectMeta]:
         try:
-            for page in obstore.list(self._store, f"{FILES}/", chunk_size=1000):
-                for found in page:
-                    yield found["path"]
-        except BaseError as exc:
+            for page in obstore.list(self._store, f"{FILES}/", chunk_size=PAGE):
+                yield from page
+        except (FileNotFoundError, BaseError) as exc:
             raise self._client.translated(exc, doing="listing") from None
 
     def publish(self, part: Path, path: str, facts: ObjectFacts) -> None:
@@ -230,6 +280,11 @@ class BucketResults:
             return
         except BaseError as exc:
             raise self._client.translated(exc, doing="deletions") from None
+
+
+def _stamp_of(meta: ObjectMeta) -> Stamp:
+    # Some servers quote it in a listing or a header only.
+    return Stamp(meta["size"], (meta["e_tag"] or str(meta["last_modified"])).strip('"'))
 
 
 def whole_lines(path: Path) -> Iterator[bytes]:

@@ -2,36 +2,84 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from batchgen.fs import disk_errors, open_to_read, symlink_error
-from batchgen.storage.stamps import FILES, Stamp
+from batchgen.errors import MissingFileError, OutputError
+from batchgen.fs import CONTINUE, disk_errors, open_to_read
+from batchgen.storage.stamps import FILES, Obstacle, ObstacleError, Reading, Stamp
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
     from typing import BinaryIO
 
     from batchgen.storage.locations import FolderLocation
 
+BLOCK = 1024 * 1024
+
 
 class FolderResults:
     """Follows no link, of a file or of a folder that batchgen made: its target is not ours."""
+
+    at_once = 4
+    """Enough to keep a disk busy; a hash leaves Python's lock alone."""
 
     def __init__(self, location: FolderLocation) -> None:
         self.location = location
         self._root = location.root
 
+    def require(self) -> None:
+        if not (self._root / FILES).is_dir():
+            raise MissingFileError(
+                "the folder of the results is not there",
+                where=str(self._root / FILES),
+                next_step="mount it or put it back; if it is really gone, make an empty one"
+                " (mkdir) and repair",
+            )
+
     def open(self, path: str) -> BinaryIO:
-        return open_to_read(self._plain(path))
+        plain = self._plain(path)
+        try:
+            return open_to_read(plain)
+        except OutputError:
+            raise obstacle_error(Obstacle.NOT_A_FILE, plain) from None
+        except OSError as exc:
+            if exc.errno == errno.ELOOP:
+                raise obstacle_error(Obstacle.LINK, plain) from exc
+            raise
+
+    def open_stamped(self, path: str) -> tuple[BinaryIO, Stamp]:
+        file = self.open(path)
+        return file, stamp_of(os.fstat(file.fileno()))
+
+    @contextmanager
+    def stream(self, path: str, start: int = 0, stop: int | None = None) -> Iterator[Reading]:
+        file, stamp = self.open_stamped(path)
+        with file:
+            yield Reading(stamp, _blocks(file, start, stamp.bytes if stop is None else stop))
 
     def stamp(self, path: str) -> Stamp | None:
+        plain = self._plain(path)
         try:
-            found = self._plain(path).lstat()
+            found = plain.lstat()
         except (FileNotFoundError, NotADirectoryError):
             return None
+        if stat.S_ISLNK(found.st_mode):
+            raise obstacle_error(Obstacle.LINK, plain)
+        if not stat.S_ISREG(found.st_mode):
+            raise obstacle_error(Obstacle.NOT_A_FILE, plain)
         return stamp_of(found)
+
+    def stamps(self, paths: Sequence[str]) -> Iterator[Stamp | None]:
+        for path in paths:
+            try:
+                yield self.stamp(path)
+            except ObstacleError:
+                yield None
 
     def names(self) -> Iterator[str]:
         top = self._root / FILES
@@ -56,13 +104,30 @@ class FolderResults:
             (self._root / path).unlink(missing_ok=True)
 
     def _plain(self, path: str) -> Path:
-        """Raises OutputError if a folder on the way is a link; the root may be one."""
+        """Raises ObstacleError if a folder on the way is a link; the root may be one."""
         folder = self._root
         for part in path.split("/")[:-1]:
             folder /= part
             if folder.is_symlink():
-                raise symlink_error(folder)
+                raise obstacle_error(Obstacle.FOLDER_LINK, folder)
         return self._root / path
+
+
+def obstacle_error(obstacle: Obstacle, path: Path) -> ObstacleError:
+    error = ObstacleError(
+        f"there is {obstacle}; it was not followed",
+        where=str(path),
+        next_step=f"move it away; {CONTINUE}",
+    )
+    error.obstacle = obstacle
+    return error
+
+
+def _blocks(file: BinaryIO, start: int, stop: int) -> Iterator[bytes]:
+    file.seek(start)
+    while start < stop and (block := file.read(min(BLOCK, stop - start))):
+        start += len(block)
+        yield block
 
 
 def stamp_of(found: os.stat_result) -> Stamp:

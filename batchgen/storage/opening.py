@@ -154,7 +154,7 @@ class Client:
         if self.credentials is not None and self.credentials.failure:
             return self._refused(f"its credentials have ended ({self.credentials.failure})")
         failure = read_failure(str(exc))
-        if isinstance(exc, FileNotFoundError):
+        if isinstance(exc, FileNotFoundError) or failure.code in NO_BUCKET:
             return BucketError(
                 "there is no such bucket",
                 where=self.url,
@@ -173,6 +173,7 @@ class Client:
         return BucketError(what, where=self.url, next_step=f"{login}; {self.again}")
 
 
+NO_BUCKET = frozenset({"NoSuchBucket", "ContainerNotFound"})
 _STATUS = re.compile(r"status code: (\d{3})")
 _CODE = re.compile(r"<Code>(\w{1,64})</Code>")
 _PASSING = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})

@@ -10,12 +10,13 @@ from batchgen.storage.locations import FolderLocation, Location
 from batchgen.storage.opening import not_installed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
+    from contextlib import AbstractContextManager
     from typing import BinaryIO
 
     from batchgen.storage.buckets import BucketResults
     from batchgen.storage.locations import BucketLocation
-    from batchgen.storage.stamps import Stamp
+    from batchgen.storage.stamps import Reading, Stamp
 
 
 class Results(Protocol):
@@ -28,14 +29,38 @@ class Results(Protocol):
     @property
     def location(self) -> Location: ...
 
+    @property
+    def at_once(self) -> int:
+        """How many files are best read at once."""
+
+    def require(self) -> None:
+        """Raise MissingFileError or BucketError if the folder or bucket itself is not there.
+
+        Its files are not lost then: they come back with it.
+        """
+
     def open(self, path: str) -> BinaryIO:
         """Open a file for reading, at its start; it can be sought in.
 
-        Raises FileNotFoundError, OSError, and OutputError for what is not a file (links too).
+        Raises FileNotFoundError, OSError, and ObstacleError for what is not a file (links too).
+        """
+
+    def open_stamped(self, path: str) -> tuple[BinaryIO, Stamp]:
+        """As `open`, with the stamp of the very file that is read."""
+
+    def stream(
+        self, path: str, start: int = 0, stop: int | None = None
+    ) -> AbstractContextManager[Reading]:
+        """Read a file, or its bytes from `start` to before `stop`, block by block; keeps nothing.
+
+        Raises as `open` does; the blocks, too.
         """
 
     def stamp(self, path: str) -> Stamp | None:
-        """None if there is no file. Raises OSError, OutputError."""
+        """None if there is no file. Raises OSError, ObstacleError."""
+
+    def stamps(self, paths: Sequence[str]) -> Iterator[Stamp | None]:
+        """Stamps of many files, in order; None also for what is not a file. Raises OSError."""
 
     def names(self) -> Iterator[str]:
         """Every path below `files/`, in no order. Raises OutputError, StorageError."""

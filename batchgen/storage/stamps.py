@@ -1,8 +1,15 @@
-"""What is known of a stored file, and the folder that all are in."""
+"""What is known of a stored file, what may be in its place, and the folder that all are in."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+from batchgen.errors import OutputError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 FILES = "files"
 """Every path of a result begins with it."""
@@ -29,6 +36,28 @@ class Stamp:
 
     bytes: int
     version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """A file that is being read: the stamp of what is read, all of it, and the wanted bytes."""
+
+    stamp: Stamp
+    blocks: Iterator[bytes]
+
+
+class Obstacle(StrEnum):
+    """What can be where a file should be, as shown to people."""
+
+    LINK = "a symbolic link in its place"
+    FOLDER_LINK = "a symbolic link in the place of its folder"
+    NOT_A_FILE = "something that is not a file in its place"
+
+
+class ObstacleError(OutputError):
+    """It was not followed, and not read."""
+
+    obstacle: Obstacle
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import pytest
 
 from batchgen.errors import BucketError, BucketUnavailableError, OutputError
 from batchgen.storage.buckets import BucketResults
-from batchgen.storage.folders import FolderResults
+from batchgen.storage.folders import FolderResults, walk
 from batchgen.storage.locations import BucketLocation, FolderLocation
 from batchgen.storage.results import Results, open_results
 from batchgen.storage.stamps import MOST_AT_ONCE, ObjectFacts
@@ -109,6 +109,13 @@ def test_a_link_in_a_folder_is_not_followed(tmp_path: Path) -> None:
         results.open("files/sub/a.png")
     with pytest.raises(OutputError, match="symbolic link"):
         results.stamp("files/sub/a.png")
+
+
+def test_walking_follows_no_link(tmp_path: Path) -> None:
+    (tmp_path / "out" / "sub").mkdir(parents=True)
+    (tmp_path / "secret").touch()
+    (tmp_path / "out" / "away").symlink_to(tmp_path)
+    assert [path.name for path in walk(tmp_path / "out")] == ["away"]
 
 
 def test_results_are_opened_once_in_a_process(tmp_path: Path) -> None:
