@@ -117,14 +117,15 @@ def _is_secret(name: str) -> bool:
 
 
 def _figures(folder: RunFolder) -> dict[str, str]:
-    """`DONE`, `FAILED` and so on, and `SPENT_USD`; nothing if the state cannot be read."""
+    """`DONE`, `FAILED` and so on, `SPENT_USD`, `RESULTS`; nothing if the state cannot be read."""
     try:
         figures = read_standing(folder)
     except BatchgenError:
         # That error ended the run, and is printed already.
         return {}
     counts = {state.name: str(figures.counts.get(state, 0)) for state in JobState}
-    return {**counts, "SPENT_USD": f"{figures.money.spent:.6f}"}
+    spent = f"{figures.money.spent:.6f}"
+    return {**counts, "SPENT_USD": spent, "RESULTS": str(figures.results)}
 
 
 def _seconds(recorder: RunRecorder, code: ExitCode) -> float | None:

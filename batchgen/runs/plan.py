@@ -195,7 +195,7 @@ class Plan:
     `money` says is spent. `outdated` are the jobs to do that the vendor no longer takes. `offline`:
     the vendor was not to be asked. `throttled` are the seconds between two submits of a model that
     the vendor allowed when it throttled last, where that is slower than the limits. `saved` is what
-    the jobs to be reused would have cost.
+    the jobs to be reused would have cost. `bucket` is the manifest's, for the results of real runs.
     """
 
     name: str
@@ -216,6 +216,11 @@ class Plan:
     warnings: tuple[Problem, ...] = ()
     saved: Cost = field(default_factory=Cost)
     files: FilesToSend = field(default_factory=FilesToSend)
+    bucket: str = ""
+
+    @property
+    def results(self) -> str:
+        return str(self.folder) if self.rehearsal or not self.bucket else self.bucket
 
     @property
     def total(self) -> PlanCounts:
@@ -243,6 +248,7 @@ class Plan:
         return {
             "name": self.name,
             "folder": str(self.folder),
+            "results": self.results,
             "total": {**self.total.to_json()},
             "models": {
                 name: {

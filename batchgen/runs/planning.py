@@ -26,7 +26,7 @@ from batchgen.runs.fingerprint import fingerprint_of
 from batchgen.runs.folder import RunFolder
 from batchgen.runs.lost_state import find_lost
 from batchgen.runs.options import RunOptions, effective_policy, engine_policy
-from batchgen.runs.ownership import is_rehearsal, refuse_other_manifest
+from batchgen.runs.ownership import is_rehearsal, refuse_other_manifest, results_of
 from batchgen.runs.plan import FilesToSend, ModelPlan, Plan
 from batchgen.runs.prepare import checked_manifest, read_with_environment
 from batchgen.runs.reuse import count_reusable, finder_of
@@ -46,6 +46,7 @@ from batchgen.state.results import (
     some_ids,
 )
 from batchgen.state.selection import names_only
+from batchgen.storage.locations import FolderLocation
 from batchgen.text import command_line, nearest
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     from batchgen.state.planned import Outlook
     from batchgen.state.records import JobHistory
     from batchgen.state.results import ListedJob
+    from batchgen.storage.locations import Location
 
 
 MOST_CHANGES = 1000
@@ -169,6 +171,7 @@ class _Desk:
         return Plan(
             name=self.manifest.name,
             folder=folder.root,
+            bucket=self.manifest.output.bucket,
             models=models,
             money=money(self.db),
             budget=policy.budget,
@@ -249,8 +252,16 @@ class Listing:
 
     name: str
     folder: RunFolder
+    results: Location
     jobs: Iterator[tuple[ListedJob, JobHistory | None]]
     warnings: tuple[Problem, ...] = ()
+
+    @property
+    def whole_results(self) -> Location:
+        """With the whole path of a folder: for programs, which may be elsewhere."""
+        if isinstance(self.results, FolderLocation):
+            return FolderLocation(self.results.root.absolute())
+        return self.results
 
 
 @contextmanager
@@ -283,7 +294,8 @@ def named_jobs(
         if fingerprint_of(manifest).is_of(get_meta(db, Meta.INPUTS)):
             _look_up(db, names, every_job, "main.job")
             with closing(remembered_jobs(db, selection.where())) as jobs:
-                yield Listing(manifest.name, folder, _with_history(db, jobs))
+                results = results_of(db, folder)
+                yield Listing(manifest.name, folder, results, _with_history(db, jobs))
             return
     options = RunOptions(emulator=emulator, selection=selection)
     with _held_against_state(path, options, world) as (listing, outlook):
@@ -307,7 +319,8 @@ def _held_against_state(
             state_to_compare(manifest, options) as (state, db),
             foreseen(db, staging, state, wishes_of(options)) as outlook,
         ):
-            yield Listing(manifest.name, folder, iter(()), log.warnings), outlook
+            results = results_of(db, folder)
+            yield Listing(manifest.name, folder, results, iter(()), log.warnings), outlook
 
 
 def _look_up(db: Connection, names: Sequence[str], every_job: str, *tables: str) -> None:
