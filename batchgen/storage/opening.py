@@ -48,7 +48,7 @@ def open_client(url: str, endpoint: str, *, again: str = CONTINUE, instead: str 
         from obstore.exceptions import BaseError  # noqa: PLC0415 - an extra
         from obstore.store import from_url  # noqa: PLC0415 - an extra
     except ImportError as exc:
-        raise _not_installed(url, instead) from exc
+        raise not_installed(url, instead) from exc
     scheme = urlsplit(url).scheme
     credentials: AwsCredentials | None = None
     settings: dict[str, Any] = {}
@@ -82,7 +82,7 @@ def open_client(url: str, endpoint: str, *, again: str = CONTINUE, instead: str 
     return Client(store, url, credentials, again)
 
 
-def _not_installed(url: str, instead: str) -> BucketError:
+def not_installed(url: str, instead: str = "") -> BucketError:
     return BucketError(
         "buckets need obstore, which is not installed",
         where=url,
@@ -129,7 +129,7 @@ def _aws_credentials(url: str, again: str, instead: str) -> AwsCredentials:
         )
         from obstore.auth.boto3 import Boto3CredentialProvider  # noqa: PLC0415 - an extra
     except ImportError as exc:
-        raise _not_installed(url, instead) from exc
+        raise not_installed(url, instead) from exc
     try:
         return AwsCredentials(Boto3CredentialProvider(), BotoCoreError)
     except (BotoCoreError, ValueError) as exc:
