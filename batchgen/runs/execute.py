@@ -46,6 +46,7 @@ from batchgen.runs.tuning import Tuner
 from batchgen.runs.vendor_facts import facts_before_run, funds_of, pause_or_refuse_outdated
 from batchgen.runs.workload import take_stock, take_stock_again
 from batchgen.state import manual_actions
+from batchgen.state.approvals import held_back
 from batchgen.state.queries import totals
 from batchgen.state.reuse import count_reused
 from batchgen.state.store import open_store
@@ -172,7 +173,7 @@ async def _work_through(started: StartedRun, emit: Listener) -> Summary:
             money=await store.money(),
             pause=ended.pause,
             stopped_by=ended.stopped_by,
-            held=await store.run(manual_actions.held_back, workload.selection),
+            held=await store.run(held_back, workload.selection),
             warnings=started.problems.warnings,
             funds=ended.funds,
             reused=await store.run(count_reused),
