@@ -31,6 +31,7 @@ from batchgen.runs.options import effective_policy, engine_policy
 from batchgen.runs.ownership import recorded_provider
 from batchgen.runs.ports import allow_open_files, connected, files_of, input_images_of, own_files_of
 from batchgen.runs.recovery_log import RecoveryLog
+from batchgen.runs.result_bucket import bucket_kept_up
 from batchgen.runs.reuse import ReusableResults, finder_of, reuse_first
 from batchgen.runs.reuse_index import index_kept_up
 from batchgen.runs.startup import start_up
@@ -126,8 +127,12 @@ async def execute(path: Path, options: RunOptions, listener: Listener, world: Wo
                 notifier.on_event,
                 listener,
             )
+            async with bucket_kept_up(context, emit) as bucket:
+                worked = await _work_through(started, emit)
+            metadata.flush()
+            await bucket.end(worked.pause, worked.stopped_by)
             summary = replace(
-                await _work_through(started, emit),
+                worked,
                 submitted=counter.submitted,
                 seconds=asyncio.get_running_loop().time() - began,
             )
