@@ -14,6 +14,7 @@ import pytest
 from batchgen.errors import (
     BatchgenError,
     BucketError,
+    BucketUnavailableError,
     LockedError,
     MissingFileError,
     StorageError,
@@ -24,7 +25,6 @@ from batchgen.export.folder import opened_journal
 from batchgen.export.splits import parse_splits
 from batchgen.state.reviews import Pick, pick
 from batchgen.storage.locations import BucketLocation
-from batchgen.storage.opening import BucketUnavailableError
 from tests.export.export_world import WORK, World, tree
 from tests.export.test_export_again import DIES_AFTER, FORMATS, SPLITS, limits
 from tests.runs.run_world import in_a_process
