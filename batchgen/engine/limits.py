@@ -100,8 +100,9 @@ class RateLimiter:
         if self.busy >= int(self.ceiling):
             return None
         ramp = now if self.ramp is None else self.ramp.opens_at(self.accepted, now)
-        opening = max(now, self.next_start, self.shut_until, self.back_off_until, ramp)
-        if self.reserved is None:
+        free = max(now, self.shut_until, self.back_off_until, ramp)
+        opening = max(free, self.next_start)
+        if self.reserved is None or free > now:
             return opening
         return self.reserved.opens_at(opening, now, self.taken, self.last_begun)
 

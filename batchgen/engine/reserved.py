@@ -112,20 +112,20 @@ class Reserved:
         return 0.0 if held is None else self.submits.window / max(1, held)
 
     def opens_at(self, opening: float, now: float, taken: int, last_begun: float) -> float | None:
-        """When one more may start that could start at `opening` by itself; None: not for now."""
-        if taken >= self.at_most:
-            self._note_lack(self.places, opening, now)
-            return None
-        if self.submits.held == 0:
-            self._note_lack(self.submits, opening, now)
-            return None
-        paced = last_begun + self.pace
-        if paced > now:
-            self._note_lack(self.submits, opening, now)
-        return max(opening, paced)
+        """When one more may start that could start at `opening` by itself.
 
-    def _note_lack(self, holding: Holding, opening: float, now: float) -> None:
-        if opening <= now and holding.lack():
+        None: once the account grants more, which it knows of.
+        """
+        paced = inf if self.submits.held == 0 else max(opening, last_begun + self.pace)
+        if paced > now and self.submits.held is not None:
+            self._note_lack(self.submits)
+        if taken >= self.at_most and opening <= now:
+            self._note_lack(self.places)
+            return None
+        return None if paced == inf else paced
+
+    def _note_lack(self, holding: Holding) -> None:
+        if holding.lack():
             self.on_news()
 
     def enter(self, now: float, taken: int) -> None:
@@ -173,7 +173,8 @@ class Reserved:
 
     def _of_submits(self, now: float) -> Claim:
         mine, window = self.submits, self.submits.window
-        recent = self._due + sum(at > now - window for at in self._sent)
+        sent = tuple(at for at in self._sent if at > now - window)
+        recent = self._due + len(sent)
         return Claim(
             mine.what,
             mine.most,
@@ -183,7 +184,7 @@ class Reserved:
             wanted=MANY if mine.lacks else recent + min(1, recent),
             window=window,
             last_used=self._last_start,
-            rested_at=max(now, (self._sent[-1] if self._sent else -inf) + window),
+            sent=sent,
         )
 
     def take(self, grants: Mapping[str, Grant], taken: int) -> None:

@@ -83,7 +83,7 @@ class SharedLimits:
         self._connect(model, limiter)
 
     def declare(self, policy: EnginePolicy) -> None:
-        """This run has other limits from now on."""
+        """Set other limits of this run."""
         self._policy = policy
         for model, limiter in self._limiters.items():
             self._declare(model, limiter)
@@ -105,7 +105,7 @@ class SharedLimits:
         raise AssertionError
 
     async def leave(self) -> None:
-        """This run is over: the others may use what it held."""
+        """At the end of the run: the others may use what it held."""
         if self._account is not None:
             await self._account.leave(self._claims(_now()), _now())
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from batchgen.fs import disk_errors
 from batchgen.state.database import open_side_file, transaction, translated
-from batchgen.state.fair_shares import Demand, part_of
+from batchgen.state.fair_shares import Demand, part_of, rests_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -50,8 +50,8 @@ class Claim:
     """What a run declares and needs of one limit of the account, which is called `what`.
 
     It declares at most `most` in `seconds`, or at once if `seconds` is 0; None: it declares no
-    limit. `reserved` is what it holds: places, or submits in any `window` seconds; what it held
-    more until now can be used by others from `rested_at` on. The rest is as in `Demand`.
+    limit. `reserved` is what it holds: places, or submits in any `window` seconds. `sent` are the
+    times of its submits in the last one, in order. The rest is as in `Demand`.
     """
 
     what: str
@@ -62,7 +62,7 @@ class Claim:
     wanted: int
     window: float = 0.0
     last_used: float = 0.0
-    rested_at: float = 0.0
+    sent: tuple[float, ...] = ()
 
     @property
     def strictness(self) -> tuple[float, float]:
@@ -166,7 +166,7 @@ def exchange(
 
 def leave(db: Connection, run: str, claims: Sequence[Claim], now: float) -> None:
     for claim in claims:
-        _rest(db, run, claim.what, 0, min(claim.rested_at, now + claim.window))
+        _rest(db, run, replace(claim, reserved=0), now)
     _delete(db, run)
 
 
@@ -196,7 +196,7 @@ def _report(db: Connection, run: str, claims: Sequence[Claim], now: float) -> No
     if seen is None or not 0 <= now - seen[0] < REPORTED_EVERY:
         db.execute("INSERT OR REPLACE INTO run VALUES (?, ?)", (run, now))
     for claim in claims:
-        _rest(db, run, claim.what, claim.reserved, claim.rested_at)
+        _rest(db, run, claim, now)
         row = (
             *(run, claim.what, claim.most, claim.seconds, claim.reserved, claim.window),
             *(claim.used, claim.wanted, claim.last_used),
@@ -208,14 +208,17 @@ def _report(db: Connection, run: str, claims: Sequence[Claim], now: float) -> No
             db.execute("INSERT OR REPLACE INTO claim VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row)
 
 
-def _rest(db: Connection, run: str, what: str, reserved: int, until: float) -> None:
-    """A run holds only so many submits any more: what it held besides has to rest."""
+def _rest(db: Connection, run: str, claim: Claim, now: float) -> None:
+    """What a run holds no more can be used by others once that exceeds no window."""
     known = db.execute(
-        "SELECT reserved, window FROM claim WHERE run = ? AND what = ?", (run, what)
+        "SELECT reserved, window FROM claim WHERE run = ? AND what = ?", (run, claim.what)
     ).fetchone()
-    if known is not None and known[1] and known[0] > reserved:
-        row = (what, known[0] - reserved, until, known[1])
-        db.execute("INSERT INTO resting VALUES (?, ?, ?, ?)", row)
+    if known is None or not known[1] or known[0] <= claim.reserved:
+        return
+    given, window = known[0] - claim.reserved, known[1]
+    for until in rests_until(claim.sent, window, claim.reserved)[:given]:
+        if until > now:
+            db.execute("INSERT INTO resting VALUES (?, 1, ?, ?)", (claim.what, until, window))
 
 
 def _granted(db: Connection, run: str, what: str, now: float) -> Grant | None:

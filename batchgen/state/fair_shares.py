@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,3 +78,26 @@ def part_of(run: str, limit: int, demands: Mapping[str, Demand], resting: int = 
     lacking = sum(max(0, target[name] - one.reserved) for name, one in others.items())
     given = max(0, min(lacking - free, held - target[run]))
     return Part(held, held - given)
+
+
+def rests_until(sent: Sequence[float], window: float, kept: int) -> list[float]:
+    """Until when submits rest that a run gives back: a time for each of them, the latest first.
+
+    It has `sent` at these times within the last window, and keeps `kept` in a window: from now on
+    they are that much farther apart. What it sends in any window, and what no longer rests, never
+    exceed what it had.
+    """
+    if not sent:
+        return []
+    last, gap = sent[-1], window / kept if kept else window
+    # What it may have sent within the window that ends at each of these times.
+    follow = [last + turn * gap for turn in range(1, kept + 1)]
+    times = sorted([*(at + window for at in sent), *follow])
+    rests: list[float] = []
+    # From the last one back: what may be needed later must rest until then.
+    for at, before in reversed([*zip(times, [last, *times], strict=False)]):
+        in_window = sum(one + window > before for one in sent) + sum(
+            one <= before for one in follow
+        )
+        rests += [at] * (in_window - kept - len(rests))
+    return rests
