@@ -66,16 +66,19 @@ class SharedAccount:
         if self.folder is None:
             return Unreached(NO_HOME)
         file = AccountFile(self.folder / "limits.db")
+        exchange = partial(
+            file.exchange, self.run, claims, now, partial(self._is_alive, self.folder)
+        )
         try:
             self._join(self.folder)
-            return file.exchange(self.run, claims, now, partial(self._is_alive, self.folder))
+            try:
+                return exchange()
+            except DamagedStateError:
+                # As a power cut may leave it. Nothing is lost: all report again what they hold.
+                file.remove()
+                return exchange()
         except OSError as exc:
             return Unreached(f"{self.folder}: {exc.strerror}")
-        except DamagedStateError as exc:
-            # As a power cut may leave it. Nobody loses anything: all report again what they hold.
-            with suppress(BatchgenError):
-                file.remove()
-            return Unreached(f"{file.path}: {exc.what}")
         except BatchgenError as exc:
             return Unreached(f"{file.path}: {exc.what}")
 
