@@ -33,7 +33,7 @@ BETWEEN = 0.1
 LONGEST_UNREACHED = 60.0
 """Seconds for which a run goes on with what it has reserved."""
 TRY_AGAIN_EVERY = 10.0
-REPORT_EVERY = 5.0
+REPORT_EVERY = 2.0
 
 PLACES, SUBMITS = "places", "submits"
 

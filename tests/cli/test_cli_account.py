@@ -45,19 +45,22 @@ def events(user: Shell, kind: str) -> list[dict[str, Any]]:
     return [row for row in rows if row["event"] == kind]
 
 
+def others(user: Shell) -> int | None:
+    """With how many others it shares its limits now."""
+    limits = user.status()["limits"] or {}
+    return (limits.get("shared") or {}).get("others")
+
+
 def test_two_runs_side_by_side_are_never_refused(tmp_path: Path, emulator: Emulator) -> None:
     users = [user_of(tmp_path, name, emulator) for name in ("ships", "boats")]
     for user in users:
-        name = user.folder.name
-        user.manifest(prompts(name, 18), run={"concurrency": PLACES, "account": "shared"})
+        jobs = prompts(user.folder.name, 30 if user is users[0] else 12)
+        user.manifest(jobs, run={"concurrency": PLACES, "account": "shared"})
     with users[0].start("run", "m.yaml", "--quiet") as first:
         emulator.charged(4)
         with users[1].start("run", "m.yaml", "--quiet") as second:
-            wait_until(lambda: charged(emulator, "boats") >= 3, "the second run's first jobs")
-            limits = users[0].status()["limits"]
-            assert limits["account"] == "shared"
-            assert limits["shared"]["others"] == 1
-            assert limits["shared"]["places"]["of"] == PLACES
+            wait_until(lambda: others(users[0]) == 1, "the first run knows of the second")
+            assert users[0].status()["limits"]["shared"]["places"]["of"] == PLACES
             assert "shared with 1 other run: " in users[0].expect(0, "status", "m.yaml").out
             assert [ended(run).code for run in (first, second)] == [0, 0]
     for user in users:
@@ -71,7 +74,7 @@ def test_after_kill_9_the_others_have_all_places(tmp_path: Path, emulator: Emula
     names = ("ships", "boats", "rafts")
     users = [user_of(tmp_path, name, emulator) for name in names]
     for user in users:
-        jobs = prompts(user.folder.name, 40 if user is users[0] else 20)
+        jobs = prompts(user.folder.name, 40 if user is users[0] else 24)
         user.manifest(jobs, run={"concurrency": PLACES})
     runs = [user.start("run", "m.yaml", "--quiet", "--account", "shared") for user in users]
     with runs[0], runs[1], runs[2]:
@@ -81,8 +84,8 @@ def test_after_kill_9_the_others_have_all_places(tmp_path: Path, emulator: Emula
         assert [ended(run).code for run in runs[1:]] == [0, 0]
     shared = [row["shared"] for row in events(users[1], "LimitsShared")]
     assert [one["others"] for one in shared if one["others"]][-1] == 1
-    with_two = [one["places"]["reserved"] for one in shared if one["others"] == 2]
-    assert max(one["places"]["reserved"] for one in shared if one["others"] < 2) > min(with_two)
+    # Two of six each; then three or more.
+    assert max(one["places"]["reserved"] for one in shared if one["others"] < 2) >= 3
     for user in users[1:]:
         assert set(user.states().values()) == {"done"}
     # The killed run goes on alone, with all that the others have left.
