@@ -209,7 +209,7 @@ def check_results(
             begin = partial(_begin, stack)
             report = checking.check(
                 db,
-                folder.root,
+                run.results,
                 folder.measures,
                 run.manifest.catalog,
                 selection,

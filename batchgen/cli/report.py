@@ -57,16 +57,16 @@ def _make(path: Path, out: Path | None) -> Made:
             bar.update(number - bar.n)
 
         shell = RunCommands(str(path), rehearsal=run.is_rehearsal)
-        subject = Subject(run.manifest.name, run.folder.root, shell, time.time())
+        subject = Subject(run.manifest.name, run.results, shell, time.time())
         return make_report(run.db, subject, _target(run.folder, out), on_thumbnail)
 
 
 def _target(folder: RunFolder, out: Path | None) -> Path:
-    from batchgen.manifest.header_checks import refuse_address
+    from batchgen.storage.locations import parse_folder
 
     if out is None:
         return folder.root / "report"
-    refuse_address(str(out))
+    parse_folder(str(out))
     # A link that the user names is the user's choice; one in the run's folder may not be.
     return out.resolve() if out.is_symlink() else out
 

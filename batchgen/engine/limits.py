@@ -261,16 +261,26 @@ AGES = 32
 ENOUGH_AGES = 8
 SURELY = 3.0
 """Times the age of the oldest of the last `AGES` requests: none of them took a third of it."""
+UNSURE = 16
 REMEMBERED = 8
 """Few, so that five requests are enough to outvote what is no longer true."""
 
 
 @dataclass(slots=True)
 class Traffic:
-    """What this run learns of one model from the polls of its requests."""
+    """What this run learns of one model from the polls of its requests.
+
+    `unsure_in_a_row`: so many ended of which nobody knows when the work on them began.
+    """
 
     service: ServiceTimes = field(default_factory=ServiceTimes)
     auto: AutoConcurrency = field(default_factory=AutoConcurrency)
+    unsure_in_a_row: int = 0
+
+    @property
+    def wants_a_start(self) -> bool:
+        """Whether the start of a queued request is worth polls of its own."""
+        return self.unsure_in_a_row >= UNSURE
 
     def queue_wait(self, place: int) -> float:
         """Seconds until work begins on the request at this place of the queue; 0: it is at work.
@@ -278,10 +288,9 @@ class Traffic:
         By the workers and their usual time. The ends that were noticed would not do: polls that
         come too late would make the queue seem slower, and so the next polls later still.
         """
-        workers = self.auto.workers
-        if place <= 0 or not workers or not self.service.known:
+        if place <= 0 or not self.auto.workers or not self.service.known:
             return 0.0
-        return place * self.service.mean / workers
+        return place * self.service.mean / self.auto.workers
 
 
 class Expectations:

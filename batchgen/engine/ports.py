@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from random import Random
 
-    from batchgen.downloads.adopt import SourceGone
+    from batchgen.downloads.adopt import AdoptOutcome
     from batchgen.downloads.embedding import Provenance
-    from batchgen.downloads.outcomes import Fetched, FetchOutcome, VerifiedFile
+    from batchgen.downloads.outcomes import FetchOutcome, VerifiedFile
     from batchgen.downloads.probe import Probed
     from batchgen.models.catalog import Catalog
     from batchgen.runcomfy.outcomes import (
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from batchgen.state.records import JobRow
     from batchgen.state.reuse import Source
     from batchgen.state.store import Store
+    from batchgen.storage.locations import Location
 
 
 class Api(Protocol):
@@ -52,19 +53,18 @@ class Api(Protocol):
 
 
 class Files(Protocol):
-    """Result files: from a URL to a verified file. Raises the tree's errors for a bad disk.
+    """Result files: from a URL to a verified file. Raises the tree's errors.
 
-    `provenance` is for the file's own metadata, if the manifest asks for that. `is_new`: no earlier
-    download can have left a part of the file.
+    `provenance` is for the file's own metadata, if the manifest asks for that; `request` made the
+    file. `is_new`: no earlier download can have left a part of it. After NotStored the next `fetch`
+    fetches nothing, and only stores the file.
     """
 
     async def fetch(
-        self, url: str, name: str, provenance: Provenance, *, is_new: bool
+        self, url: str, name: str, provenance: Provenance, *, request: str, is_new: bool
     ) -> FetchOutcome: ...
 
-    async def adopt(
-        self, folder: str, expected: VerifiedFile, name: str
-    ) -> Fetched | SourceGone: ...
+    async def adopt(self, source: Location, expected: VerifiedFile, name: str) -> AdoptOutcome: ...
 
 
 @dataclass(frozen=True, slots=True)

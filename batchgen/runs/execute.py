@@ -32,6 +32,7 @@ from batchgen.runs.options import effective_policy, engine_policy
 from batchgen.runs.ownership import recorded_provider
 from batchgen.runs.ports import allow_open_files, connected, files_of, input_images_of, own_files_of
 from batchgen.runs.recovery_log import RecoveryLog
+from batchgen.runs.result_bucket import bucket_kept_up
 from batchgen.runs.reuse import ReusableResults, finder_of, reuse_first
 from batchgen.runs.reuse_index import index_kept_up
 from batchgen.runs.startup import start_up
@@ -47,6 +48,7 @@ from batchgen.runs.tuning import Tuner
 from batchgen.runs.vendor_facts import facts_before_run, funds_of, pause_or_refuse_outdated
 from batchgen.runs.workload import take_stock, take_stock_again
 from batchgen.state import manual_actions
+from batchgen.state.approvals import held_back
 from batchgen.state.queries import totals
 from batchgen.state.reuse import count_reused
 from batchgen.state.store import open_store
@@ -126,8 +128,12 @@ async def execute(path: Path, options: RunOptions, listener: Listener, world: Wo
                 notifier.on_event,
                 listener,
             )
+            async with bucket_kept_up(context, emit) as bucket:
+                worked = await _work_through(started, emit)
+            metadata.flush()
+            await bucket.end(worked.pause, worked.stopped_by)
             summary = replace(
-                await _work_through(started, emit),
+                worked,
                 submitted=counter.submitted,
                 seconds=asyncio.get_running_loop().time() - began,
             )
@@ -173,7 +179,7 @@ async def _work_through(started: StartedRun, emit: Listener) -> Summary:
             money=await store.money(),
             pause=ended.pause,
             stopped_by=ended.stopped_by,
-            held=await store.run(manual_actions.held_back, workload.selection),
+            held=await store.run(held_back, workload.selection),
             warnings=started.problems.warnings,
             funds=ended.funds,
             reused=await store.run(count_reused),

@@ -31,13 +31,20 @@ from batchgen.runs.lost_state import (
     recover,
     set_aside,
 )
-from batchgen.runs.ownership import claim_file, claim_for_manifest, claim_for_provider, run_id
+from batchgen.runs.ownership import (
+    claim_file,
+    claim_for_manifest,
+    claim_for_provider,
+    claim_results,
+    run_id,
+)
 from batchgen.runs.prepare import (
     check_together,
     read_with_environment,
     reading_files,
     reconcile,
 )
+from batchgen.runs.result_bucket import claim_prefix
 from batchgen.state.database import (
     checkpoint,
     open_for_writing,
@@ -190,11 +197,13 @@ def _open_state(context: RunContext, held: ExitStack) -> tuple[Connection, Trace
         run_id(db, world.dice)
         claim_file(db, folder, context.manifest.path, options)
         claim_for_provider(db, context.provider, folder)
+        claim_results(db, context.results, folder)
         claim_for_manifest(db, context.manifest, options)
         # The recovery log and decisions name jobs by earlier ids: today's manifest may rename them.
         with transaction(db):
             settle(db, folder, world.now())
         checkpoint(db)
+    claim_prefix(context, db)
     return db, traces
 
 
@@ -205,7 +214,7 @@ def _refuse_lost_state(context: RunContext) -> Traces:
     which uses the traces.
     """
     folder, options = context.folder, context.options
-    lost = find_lost(context)
+    lost = find_lost(context, asks_bucket=True)
     if options.start_over and lost:
         if lost.traces or lost.has_state:
             set_aside(folder)

@@ -25,6 +25,7 @@ from batchgen.jobs import Job
 from batchgen.models.catalog import bundled
 from batchgen.state.records import FileRow
 from batchgen.state.selection import Selection
+from batchgen.storage.locations import FolderLocation
 from tests.export.export_world import World, job, make_world
 
 I2V = "bytedance/dreamina-3-0/pro/image-to-video"
@@ -120,7 +121,7 @@ class Gallery(World):
         """In this process, unless `work` says otherwise."""
         report = check(
             self.db,
-            self.root,
+            FolderLocation(self.root),
             self.folder.measures,
             bundled(),
             selection or Selection(),
