@@ -22,6 +22,7 @@ from batchgen.engine.scheduler import Scheduler
 from batchgen.errors import BatchgenError
 from batchgen.jobs import JobState
 from batchgen.pauses import Pause, PauseReason
+from batchgen.runs.account import account_of
 from batchgen.runs.estimates import UNASKED, Funds, price_list
 from batchgen.runs.input_survey import refuse_broken
 from batchgen.runs.journal import Journal, MetadataFile, renew_if_stale
@@ -244,6 +245,7 @@ async def work(
         )
         opening = own_files_of(context, api, collecting=workload.is_collecting)
         own_files = await stack.enter_async_context(opening)
+        account = await stack.enter_async_context(account_of(context))
         ports = Ports(
             api=SiftedApi(api, files.downloader.peek),
             store=store,
@@ -256,6 +258,7 @@ async def work(
             catalog=context.manifest.catalog,
             results=results,
             own_files=own_files,
+            account=account,
         )
         policy = _within_limits(policy, open_files, context, workload)
         scheduler = Scheduler(ports, policy, workload.selection, emit)
