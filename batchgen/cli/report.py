@@ -57,7 +57,7 @@ def _make(path: Path, out: Path | None) -> Made:
             bar.update(number - bar.n)
 
         shell = RunCommands(str(path), rehearsal=run.is_rehearsal)
-        subject = Subject(run.manifest.name, run.folder.root, shell, time.time())
+        subject = Subject(run.manifest.name, run.results, shell, time.time())
         return make_report(run.db, subject, _target(run.folder, out), on_thumbnail)
 
 

@@ -26,6 +26,7 @@ canary.py            first one job of a sweep, or a few
 limits.py            how many requests at once, and how fast: arithmetic
 ceilings.py          how many the vendor takes at once, as its 429s show it: pure
 auto_concurrency.py  how many keep the vendor's workers fed: pure
+sharing.py           limits shared with other runs of the account; reserved.py: what this run holds
 service_times.py     how long the work takes, and when a look pays: pure
 unanswered.py        submits without an answer hold their places
 health.py            when trouble is no longer one job's; backoff.py: how long to wait

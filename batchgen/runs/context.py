@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING, Self
 
 from batchgen.runcomfy.base import api_base, is_loopback
 from batchgen.runs.folder import RunFolder
-from batchgen.runs.ownership import is_rehearsal, provider_name, refuse_other_manifest
+from batchgen.runs.ownership import (
+    is_rehearsal,
+    provider_name,
+    refuse_other_manifest,
+    results_of,
+)
 from batchgen.runs.prepare import read_header
 from batchgen.state.database import reading
-from batchgen.state.meta import Meta, get_meta
 from batchgen.storage.locations import BucketLocation, FolderLocation
 from batchgen.text import command_line
 
@@ -64,8 +68,7 @@ class OpenRun(FoundRun):
     @property
     def results(self) -> Location:
         """Where the files of the results are."""
-        bucket = get_meta(self.db, Meta.RESULTS)
-        return BucketLocation(bucket) if bucket else FolderLocation(self.folder.root)
+        return results_of(self.db, self.folder)
 
     def command(self, verb: str, *words: str) -> str:
         """Build the command that goes on with this run, to be copied into a shell."""

@@ -22,6 +22,7 @@ from batchgen.engine.scheduler import Scheduler
 from batchgen.errors import BatchgenError
 from batchgen.jobs import JobState
 from batchgen.pauses import Pause, PauseReason
+from batchgen.runs.account import account_of
 from batchgen.runs.estimates import UNASKED, Funds
 from batchgen.runs.input_survey import refuse_broken
 from batchgen.runs.journal import Journal, MetadataFile, renew_if_stale
@@ -31,6 +32,7 @@ from batchgen.runs.options import engine_policy
 from batchgen.runs.ownership import recorded_provider
 from batchgen.runs.ports import allow_open_files, connected, files_of, input_images_of, own_files_of
 from batchgen.runs.recovery_log import RecoveryLog
+from batchgen.runs.result_bucket import bucket_kept_up
 from batchgen.runs.reuse import ReusableResults, finder_of, reuse_first
 from batchgen.runs.reuse_index import index_kept_up
 from batchgen.runs.startup import start_up
@@ -122,8 +124,12 @@ async def execute(path: Path, options: RunOptions, listener: Listener, world: Wo
                 notifier.on_event,
                 listener,
             )
+            async with bucket_kept_up(context, emit) as bucket:
+                worked = await _work_through(started, emit)
+            metadata.flush()
+            await bucket.end(worked.pause, worked.stopped_by)
             summary = replace(
-                await _work_through(started, emit),
+                worked,
                 submitted=counter.submitted,
                 seconds=asyncio.get_running_loop().time() - began,
             )
@@ -235,6 +241,7 @@ async def work(
         )
         opening = own_files_of(context, api, collecting=workload.is_collecting)
         own_files = await stack.enter_async_context(opening)
+        account = await stack.enter_async_context(account_of(context))
         ports = Ports(
             api=SiftedApi(api, files.downloader.peek),
             store=store,
@@ -247,6 +254,7 @@ async def work(
             catalog=context.manifest.catalog,
             results=results,
             own_files=own_files,
+            account=account,
         )
         policy = _within_limits(policy, open_files, context, workload)
         scheduler = Scheduler(ports, policy, workload.selection, emit)

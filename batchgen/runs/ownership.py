@@ -23,7 +23,7 @@ from batchgen.runcomfy.base import is_loopback
 from batchgen.runs.options import PLAIN
 from batchgen.state.meta import Meta, get_meta, set_meta
 from batchgen.state.recovery import has_attempts
-from batchgen.storage.locations import FolderLocation
+from batchgen.storage.locations import BucketLocation, FolderLocation
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -138,6 +138,12 @@ def claim_results(db: Connection, results: Location, folder: RunFolder) -> None:
             next_step="set output.dir back; or give the jobs to come another manifest, or another"
             " output.state",
         )
+
+
+def results_of(db: Connection, folder: RunFolder) -> Location:
+    """Where the files of the results are."""
+    bucket = get_meta(db, Meta.RESULTS)
+    return BucketLocation(bucket) if bucket else FolderLocation(folder.root)
 
 
 def known_run_id(db: Connection) -> str | None:

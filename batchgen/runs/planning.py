@@ -80,7 +80,8 @@ def plan(path: Path, options: RunOptions, world: World, *, offline: bool = False
         folder = RunFolder(manifest.output.dir)
         if not (options.start_over or options.recover):
             # As the run would: otherwise all jobs would be shown as new.
-            find_lost(RunContext(manifest, folder, options, world, "")).refuse(folder)
+            context = RunContext(manifest, folder, options, world, "")
+            find_lost(context, asks_bucket=False).refuse(folder)
         with (
             state_to_compare(manifest, options) as (state, db),
             foreseen(db, staging, state, wishes_of(options)) as outlook,

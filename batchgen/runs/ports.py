@@ -31,15 +31,17 @@ from batchgen.runcomfy.client import connect
 from batchgen.runcomfy.limits import DEFAULT_LIMITS
 from batchgen.runcomfy.token import Token, find_token
 from batchgen.runs.input_images import open_input_images
+from batchgen.storage.locations import BucketLocation
 from batchgen.uploads.outcomes import CannotSendError, NotNowError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
-    from batchgen.downloads.adopt import SourceGone
+    from batchgen.byte_budget import Share
+    from batchgen.downloads.adopt import AdoptOutcome
     from batchgen.downloads.embedding import Provenance
     from batchgen.downloads.fetch import Downloader
-    from batchgen.downloads.outcomes import Fetched, FetchOutcome, VerifiedFile
+    from batchgen.downloads.outcomes import FetchOutcome, VerifiedFile
     from batchgen.models.catalog import Catalog, Model
     from batchgen.pauses import Pause
     from batchgen.runcomfy.client import RunComfy
@@ -48,8 +50,8 @@ if TYPE_CHECKING:
     from batchgen.runs.input_images import InputImages
     from batchgen.runs.options import RunOptions
     from batchgen.state.store import Store
+    from batchgen.storage.locations import Location
     from batchgen.uploads.bucket_sending import BucketSender
-    from batchgen.uploads.byte_budget import Share
     from batchgen.uploads.sending import DataSender
 
 
@@ -111,7 +113,7 @@ def _discreet(api: RunComfy, context: RunContext) -> RunComfy:
 
 @dataclass(frozen=True, slots=True)
 class FilesBelow:
-    """The engine's ports to the disk: names become files below one folder.
+    """The engine's ports to the disk: names become files below one folder, or objects of a bucket.
 
     With `embeds`, the files get metadata.
     """
@@ -119,15 +121,18 @@ class FilesBelow:
     downloader: Downloader
     folder: Path
     embeds: bool
+    bucket: BucketLocation | None = None
 
     async def fetch(
-        self, url: str, name: str, provenance: Provenance, *, is_new: bool
+        self, url: str, name: str, provenance: Provenance, *, request: str, is_new: bool
     ) -> FetchOutcome:
-        target = Target(self.folder, name, provenance if self.embeds else None, is_new)
+        embedded = provenance if self.embeds else None
+        target = Target(self.folder, name, embedded, is_new, self.bucket, request)
         return await self.downloader.fetch(url, target)
 
-    async def adopt(self, folder: str, expected: VerifiedFile, name: str) -> Fetched | SourceGone:
-        return await self.downloader.adopt(Path(folder), expected, Target(self.folder, name))
+    async def adopt(self, source: Location, expected: VerifiedFile, name: str) -> AdoptOutcome:
+        target = Target(self.folder, name, bucket=self.bucket)
+        return await self.downloader.adopt(source, expected, target)
 
     async def usage(self) -> DiskUsage:
         return await in_thread(self._room)
@@ -142,7 +147,9 @@ class FilesBelow:
 async def files_of(context: RunContext) -> AsyncIterator[FilesBelow]:
     hosts = AllowedHosts.of(context.manifest.output.allow_hosts, loopback=context.on_this_machine)
     async with open_downloader(DownloadSettings(hosts, proxies=context.proxies)) as downloader:
-        yield FilesBelow(downloader, context.folder.files, context.manifest.output.embed)
+        results, embeds = context.results, context.manifest.output.embed
+        bucket = results if isinstance(results, BucketLocation) else None
+        yield FilesBelow(downloader, context.folder.files, embeds, bucket)
 
 
 @asynccontextmanager
