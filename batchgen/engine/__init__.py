@@ -9,6 +9,7 @@ For the lifecycle:
 input_resolver.py    before a submit: inputs are probed, other jobs' results and own files filled in
 attempt.py           one submit under way; shielded_tasks.py: it outlives the end of the run
 posts.py             when a body has gone out, and what a late answer means
+following.py         follow: poll a request until it ends, its time is up, or the run ends
 followed_request.py  one request while it is followed
 handover.py          where a job goes after its task
 retry_timers.py      jobs that could not be submitted for now

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from batchgen.engine.auto_concurrency import AUTO_START
 from batchgen.errors import BatchgenError, UsageError
+from batchgen.manifest.policy import SHARED
 from batchgen.manifest.problems import ProblemLog
 from batchgen.models.billing import BILLED
 from batchgen.runcomfy.base import api_base, is_loopback
@@ -188,6 +189,7 @@ class _Desk:
             warnings=self.warnings,
             offline=offline,
             rehearsal=self.options.emulator or is_rehearsal(self.db),
+            shares=policy.account == SHARED and not self.options.emulator,
             saved=sum((self._saved(model) for model in self.reusable), Cost()),
             files=self._files(),
         )
