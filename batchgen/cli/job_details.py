@@ -157,7 +157,7 @@ def _write_json(listing: Listing) -> None:
     write(f'{json.dumps(head)[:-1]}, "jobs": [')
     for number, (job, known) in enumerate(listing.jobs):
         write(",\n" if number else "\n")
-        write(json.dumps(_job_json(job, known, listing.whole_results)))
+        write(json.dumps(_job_json(job, known, listing.results.absolute())))
     write("\n]}\n")
     sys.stdout.flush()
 

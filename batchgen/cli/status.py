@@ -97,7 +97,7 @@ def show_once(path: Path, selection: Selection, *, as_json: bool) -> int:
             if limits and not is_running(folder):
                 limits = None  # those of a run that died
             if as_json:
-                _write_json(db, manifest.name, run.whole_results, selection, limits)
+                _write_json(db, manifest.name, run.results.absolute(), selection, limits)
             else:
                 print_lines(_lines(run, selection, limits))
     except MissingFileError:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
         SubmitOutcome,
     )
     from batchgen.runcomfy.upload import BeforeLast
+    from batchgen.state.account import Claim, Shares
     from batchgen.state.records import JobRow
     from batchgen.state.reuse import Source
     from batchgen.state.store import Store
@@ -169,12 +170,32 @@ class Results(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Unreached:
+    """What the runs of the account share could not be read or written just now."""
+
+    reason: str
+
+
+class Account(Protocol):
+    """What the runs of one account on this machine share. No method raises for a bad disk.
+
+    `now` is the loop's time, which all processes of a machine share.
+    """
+
+    async def exchange(self, claims: Sequence[Claim], now: float) -> Shares | Unreached:
+        """Report what this run holds and needs, and learn what it may use."""
+        ...
+
+    async def leave(self, claims: Sequence[Claim], now: float) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
 class Ports:
     """`disk` is checked before submits; None where nothing is submitted or no disk is filled.
 
     Without `inputs` the files that inputs name are not probed, and without `results` nothing is
     reused. `own_files` is needed by jobs that use the user's own files. `catalog` says what models
-    make.
+    make. Without an `account` this run shares its limits with no other.
     """
 
     api: Api
@@ -188,3 +209,4 @@ class Ports:
     catalog: Catalog = field(default_factory=bundled)
     results: Results | None = None
     own_files: OwnFiles | None = None
+    account: Account | None = None

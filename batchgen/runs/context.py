@@ -66,11 +66,6 @@ class OpenRun(FoundRun):
         return is_rehearsal(self.db)
 
     @property
-    def whole_results(self) -> Location:
-        """The same, with the whole path of a folder: for programs, which may be elsewhere."""
-        return results_of(self.db, RunFolder(self.folder.root.absolute()))
-
-    @property
     def results(self) -> Location:
         """Where the files of the results are."""
         return results_of(self.db, self.folder)

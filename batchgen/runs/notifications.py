@@ -18,7 +18,6 @@ from batchgen.engine.events import Draining, JobMoved, ModelRefused, Notified, P
 from batchgen.errors import BatchgenError, ExitCode
 from batchgen.jobs import JobState, counts_line
 from batchgen.notify import Message, Notify, Occasion, Severity, deliver, read_address
-from batchgen.runs.folder import RunFolder
 from batchgen.runs.ownership import results_of
 from batchgen.state.costs import money, money_line
 from batchgen.state.database import reading
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from batchgen.engine.events import Event, Listener, Pause, PauseReason
     from batchgen.notify import Address
     from batchgen.runs.context import RunContext
+    from batchgen.runs.folder import RunFolder
     from batchgen.runs.summary import Summary
     from batchgen.state.records import Money
     from batchgen.storage.locations import Location
@@ -61,8 +61,7 @@ class Standing:
 def read_standing(folder: RunFolder) -> Standing:
     """Read the figures from the state. Blocks; raises the tree's errors."""
     with reading(folder.state) as db:
-        results = results_of(db, RunFolder(folder.root.absolute()))
-        return Standing(totals(counts(db)), money(db), results)
+        return Standing(totals(counts(db)), money(db), results_of(db, folder).absolute())
 
 
 def message(

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from batchgen.engine.auto_concurrency import AUTO_START
 from batchgen.errors import BatchgenError, UsageError
+from batchgen.manifest.policy import SHARED
 from batchgen.manifest.problems import ProblemLog
 from batchgen.models.billing import BILLED
 from batchgen.runcomfy.base import api_base, is_loopback
@@ -46,7 +47,6 @@ from batchgen.state.results import (
     some_ids,
 )
 from batchgen.state.selection import names_only
-from batchgen.storage.locations import FolderLocation
 from batchgen.text import command_line, nearest
 
 if TYPE_CHECKING:
@@ -191,6 +191,7 @@ class _Desk:
             warnings=self.warnings,
             offline=offline,
             rehearsal=self.options.emulator or is_rehearsal(self.db),
+            shares=policy.account == SHARED and not self.options.emulator,
             saved=sum((self._saved(model) for model in self.reusable), Cost()),
             files=self._files(),
         )
@@ -256,13 +257,6 @@ class Listing:
     jobs: Iterator[tuple[ListedJob, JobHistory | None]]
     warnings: tuple[Problem, ...] = ()
 
-    @property
-    def whole_results(self) -> Location:
-        """With the whole path of a folder: for programs, which may be elsewhere."""
-        if isinstance(self.results, FolderLocation):
-            return FolderLocation(self.results.root.absolute())
-        return self.results
-
 
 @contextmanager
 def planned_jobs(path: Path, options: RunOptions, world: World) -> Iterator[Listing]:
@@ -294,8 +288,8 @@ def named_jobs(
         if fingerprint_of(manifest).is_of(get_meta(db, Meta.INPUTS)):
             _look_up(db, names, every_job, "main.job")
             with closing(remembered_jobs(db, selection.where())) as jobs:
-                results = results_of(db, folder)
-                yield Listing(manifest.name, folder, results, _with_history(db, jobs))
+                found = _with_history(db, jobs)
+                yield Listing(manifest.name, folder, results_of(db, folder), found)
             return
     options = RunOptions(emulator=emulator, selection=selection)
     with _held_against_state(path, options, world) as (listing, outlook):

@@ -6,20 +6,21 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from batchgen.errors import UsageError
 from batchgen.references import as_written
-from batchgen.runs.folder import RunFolder
 from batchgen.runs.ownership import results_of
 from batchgen.state.conditions import VISIBLE
 from batchgen.state.database import reading
 from batchgen.state.queries import Selection
 from batchgen.state.results import job_histories
-from batchgen.storage.locations import FolderLocation
+from batchgen.storage.locations import FolderLocation, parse_location
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from batchgen.jobs import JobState, JsonObject
+    from batchgen.runs.folder import RunFolder
     from batchgen.state.records import FileRow, JobHistory
     from batchgen.storage.locations import Location
 
@@ -29,13 +30,11 @@ EVERYTHING = Selection()
 
 @dataclass(frozen=True, slots=True)
 class ResultFile:
-    """A verified file; its `path` is absolute, `seconds` is a video's length.
+    """A verified file. `location` is an absolute path, or `s3://…` of a file in a bucket.
 
-    Of a file in a bucket only `location` is known, as `s3://bucket/prefix/files/boat.png`; of
-    others it is the path as text. `pick` is a person's: "keep", "reject" or None.
+    `seconds` is a video's length; `pick` is a person's: "keep", "reject" or None.
     """
 
-    path: Path | None
     location: str
     media_type: str
     bytes: int
@@ -44,6 +43,18 @@ class ResultFile:
     height: int
     seconds: float | None
     pick: str | None
+
+    @property
+    def path(self) -> Path:
+        """Raises UsageError for a file in a bucket."""
+        location = parse_location(self.location)
+        if isinstance(location, FolderLocation):
+            return location.root
+        raise UsageError(
+            "this result is in a bucket, and has no path on this machine",
+            where=self.location,
+            next_step="use its location, or export the results into a folder",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +85,7 @@ def job_results(folder: RunFolder, selection: Selection = EVERYTHING) -> Iterato
     """
     condition, values = selection.where()
     with reading(folder.state) as db:
-        results = results_of(db, RunFolder(folder.root.absolute()))
+        results = results_of(db, folder).absolute()
         for job in job_histories(db, (f"{VISIBLE} AND {condition}", values)):
             yield _result(job, results)
 
@@ -106,7 +117,6 @@ def _file(file: FileRow, results: Location) -> ResultFile:
     assert file.width is not None
     assert file.height is not None
     return ResultFile(
-        path=results.root / file.path if isinstance(results, FolderLocation) else None,
         location=results.of(file.path),
         media_type=file.media_type,
         bytes=file.bytes,

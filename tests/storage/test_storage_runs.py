@@ -297,7 +297,6 @@ def test_the_end_of_a_run_and_status_say_where_the_results_are(world: Bucket) ->
     assert plan["results"] == world.url
     with world.user.at_home():
         ((file,),) = [job.files for job in batchgen.results("m.yaml")]
-    assert file.path is None
     assert file.location == path
 
 
