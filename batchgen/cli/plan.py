@@ -270,7 +270,8 @@ def _time_text(plan: Plan) -> str:
         for model, seconds in plan.throttled.items()
     ]
     total = f"about {format_duration(plan.seconds)}" + (f", without {untimed}" if untimed else "")
-    return "; ".join([total, *paces])
+    shared = ["longer while other runs share its limits"] if plan.shares else []
+    return "; ".join([total, *paces, *shared])
 
 
 def _changed_lines(plan: Plan, columns: int) -> Iterator[str]:

@@ -48,10 +48,10 @@ if TYPE_CHECKING:
 
     from batchgen.jobs import JsonObject, JsonValue
     from batchgen.manifest.header import Manifest
-    from batchgen.runs.folder import RunFolder
     from batchgen.state.database import Connection
     from batchgen.state.records import JobStatus, Result
     from batchgen.state.reviews import ReviewCounts
+    from batchgen.storage.locations import Location
 
 SHOWN = 10
 MOST_READ = 10_000
@@ -95,7 +95,7 @@ def show_once(path: Path, selection: Selection, *, as_json: bool) -> int:
             if limits and not is_running(folder):
                 limits = None  # those of a run that died
             if as_json:
-                _write_json(db, manifest.name, folder, selection, limits)
+                _write_json(db, manifest.name, run.results.absolute(), selection, limits)
             else:
                 print_lines(_lines(db, manifest, selection, path, limits))
     except MissingFileError:
@@ -216,7 +216,7 @@ def _print_not_started(manifest: Manifest, path: Path, *, as_json: bool) -> None
 def _write_json(
     db: Connection,
     name: str,
-    folder: RunFolder,
+    results: Location,
     selection: Selection,
     limits: Mapping[str, Any] | None,
 ) -> None:
@@ -237,16 +237,15 @@ def _write_json(
     write(f'"causes": {json.dumps(causes)}, "jobs": [')
     for number, job in enumerate(job_statuses(db, selection)):
         write(",\n" if number else "\n")
-        write(json.dumps(_job_json(job, folder)))
+        write(json.dumps(_job_json(job, results)))
     write("\n]}\n")
     sys.stdout.flush()
 
 
-def _job_json(job: JobStatus, folder: RunFolder) -> dict[str, JsonValue]:
+def _job_json(job: JobStatus, results: Location) -> dict[str, JsonValue]:
     error: JsonValue = None
     if job.error_code is not None:
         error = {"code": job.error_code, "message": job.error}
-    root = folder.root.absolute()
     return {
         "id": job.id,
         "model": job.model,
@@ -254,7 +253,7 @@ def _job_json(job: JobStatus, folder: RunFolder) -> dict[str, JsonValue]:
         "attempts": job.attempts,
         "request_id": job.request_id,
         "reused": reused_json(_reused_from(job)),
-        "files": [_file_json(root, file) for file in job.files],
+        "files": [_file_json(results, file) for file in job.files],
         "error": error,
     }
 
@@ -264,9 +263,9 @@ def _reused_from(job: JobStatus) -> str | None:
     return next((file.reused_from for file in job.files if file.is_latest), None)
 
 
-def _file_json(root: Path, file: Result) -> JsonObject:
+def _file_json(results: Location, file: Result) -> JsonObject:
     return {
-        "path": str(root / file.path),
+        "path": results.of(file.path),
         "bytes": file.bytes,
         "sha256": file.sha256,
         "pick": file.pick,

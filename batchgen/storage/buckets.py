@@ -133,15 +133,19 @@ class BucketResults:
     def stamps(self, paths: Sequence[str]) -> Iterator[Stamp | None]:
         if len(paths) <= PAGE:
             return map_in_threads(self.stamp, paths, self.at_once, "stamp")
-        known = {found["path"]: _stamp_of(found) for found in self._listed()}
+        known = {found["path"]: _stamp_of(found) for found in self._listed(f"{FILES}/")}
         return map(known.get, paths)
 
     def names(self) -> Iterator[str]:
-        return (found["path"] for found in self._listed())
+        return (found["path"] for found in self._listed(f"{FILES}/"))
 
-    def _listed(self) -> Iterator[ObjectMeta]:
+    def sizes(self) -> Iterator[tuple[str, int]]:
+        """Path and bytes of every object below the location, not only of the results."""
+        return ((found["path"], found["size"]) for found in self._listed(""))
+
+    def _listed(self, below: str) -> Iterator[ObjectMeta]:
         try:
-            for page in obstore.list(self._store, f"{FILES}/", chunk_size=PAGE):
+            for page in obstore.list(self._store, below, chunk_size=PAGE):
                 yield from page
         except (FileNotFoundError, BaseError) as exc:
             raise self._client.translated(exc, doing="listing") from None
@@ -157,6 +161,13 @@ class BucketResults:
             self._create(part, path, facts)
         except AlreadyExistsError:
             self._settle(part, path, facts)
+        except (FileNotFoundError, BaseError) as exc:
+            raise self._client.translated(exc, doing="uploads") from None
+
+    def replace(self, part: Path, path: str, facts: ObjectFacts) -> None:
+        """Store a local file as a whole object, over an older one of ours."""
+        try:
+            self._put(part, path, facts, is_new=False)
         except (FileNotFoundError, BaseError) as exc:
             raise self._client.translated(exc, doing="uploads") from None
 

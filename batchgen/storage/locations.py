@@ -26,6 +26,9 @@ class FolderLocation:
         """The location of one file, to be shown."""
         return str(self.root / path)
 
+    def absolute(self) -> FolderLocation:
+        return FolderLocation(self.root.absolute())
+
 
 @dataclass(frozen=True, slots=True)
 class BucketLocation:
@@ -38,6 +41,9 @@ class BucketLocation:
 
     def of(self, path: str) -> str:
         return f"{self.url}/{path}"
+
+    def absolute(self) -> BucketLocation:
+        return self
 
 
 Location: TypeAlias = FolderLocation | BucketLocation
