@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from batchgen.concurrency import stop_signals
-from batchgen.engine.events import JobMoved, RunStarted, Warned
+from batchgen.engine.events import JobMoved, Noted, RunStarted, Warned
 from batchgen.engine.guessed_outputs import SiftedApi
 from batchgen.engine.ports import Ports
 from batchgen.engine.reuse import Reuse
@@ -157,6 +157,9 @@ async def _work_through(started: StartedRun, emit: Listener) -> Summary:
                 await store.run(recorded_provider),
             )
         )
+        if context.options.emulator and (bucket := context.manifest.output.bucket):
+            text = f"a rehearsal: results stay in {context.folder.root}, and {bucket} is not used"
+            emit(Noted(text, on_screen=True))
         early_warnings = started.problems.warnings
         for warning in early_warnings:
             emit(Warned(str(warning)))
@@ -179,6 +182,7 @@ async def _work_through(started: StartedRun, emit: Listener) -> Summary:
             warnings=started.problems.warnings,
             funds=ended.funds,
             reused=await store.run(count_reused),
+            results_in=str(context.results),
         )
 
 

@@ -196,6 +196,7 @@ class Plan:
     the vendor was not to be asked. `throttled` are the seconds between two submits of a model that
     the vendor allowed when it throttled last, where that is slower than the limits. `saved` is what
     the jobs to be reused would have cost. `shares`: other runs may use a part of the limits.
+    `bucket` is the manifest's, for the results of real runs.
     """
 
     name: str
@@ -217,6 +218,11 @@ class Plan:
     warnings: tuple[Problem, ...] = ()
     saved: Cost = field(default_factory=Cost)
     files: FilesToSend = field(default_factory=FilesToSend)
+    bucket: str = ""
+
+    @property
+    def results(self) -> str:
+        return str(self.folder) if self.rehearsal or not self.bucket else self.bucket
 
     @property
     def total(self) -> PlanCounts:
@@ -244,6 +250,7 @@ class Plan:
         return {
             "name": self.name,
             "folder": str(self.folder),
+            "results": self.results,
             "total": {**self.total.to_json()},
             "models": {
                 name: {

@@ -171,6 +171,7 @@ class _Desk:
         return Plan(
             name=self.manifest.name,
             folder=folder.root,
+            bucket=self.manifest.output.bucket,
             models=models,
             money=money(self.db),
             budget=policy.budget,
