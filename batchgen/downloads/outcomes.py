@@ -114,7 +114,10 @@ class Interrupted:
 
 @dataclass(frozen=True, slots=True)
 class NotStored:
-    """All is verified, but the bucket cannot take it now: the `.part` is kept for the next try."""
+    """All is verified, but the bucket cannot take it now: the `.part` is kept for the next try.
+
+    Or another run's bucket cannot give a file now that is to be reused.
+    """
 
     reason: str
 
