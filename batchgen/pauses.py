@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from batchgen.errors import ExitCode
+from batchgen.errors import ClusterLostError, ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,6 +38,7 @@ class PauseReason(StrEnum):
     CANARY = "canary"
     MANIFEST = "manifest"
     SCHEMA = "schema"
+    CLUSTER = "cluster"
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +158,7 @@ PAUSES: Mapping[PauseReason, PauseRow] = {
         f"fix them, then {AGAIN}; nothing is paid for twice",
     ),
     PauseReason.SCHEMA: PauseRow(ExitCode.BAD_INPUT, "{problems}", "{ways_out}"),
+    PauseReason.CLUSTER: PauseRow(ExitCode.UNREACHABLE, "{what}", AGAIN),
 }
 
 
@@ -170,7 +172,12 @@ def pause_for(
 
 
 def pause_for_disk(error: BatchgenError) -> Pause:
-    """Return the pause for a disk error, with the error's own next step if it has one."""
-    pause = pause_for(PauseReason.DISK, where=error.where, what=error.what)
+    """Return the pause for an error of the disk, with the error's own next step if it has one.
+
+    Or of the cluster that writes to it.
+    """
+    is_cluster = isinstance(error, ClusterLostError)
+    reason = PauseReason.CLUSTER if is_cluster else PauseReason.DISK
+    pause = pause_for(reason, where=error.where, what=error.what)
     next_step = error.next_step or pause.next_step
     return Pause(pause.reason, pause.sentence, next_step, where=pause.where)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from typing import TYPE_CHECKING, Protocol
 
 import click
 
 from batchgen.cli.console import print_text
-from batchgen.cli.options import JSON, MANIFEST, ONLY_JOBS
+from batchgen.cli.options import JSON, MANIFEST, ONLY_JOBS, RAY
 from batchgen.errors import ExitCode
 from batchgen.text import plural
 
@@ -38,16 +39,21 @@ class _Report(Protocol):
 @click.command()
 @MANIFEST
 @ONLY_JOBS
+@RAY
 @click.option("--quick", is_flag=True, help="Compare only sizes; read no files.")
 @JSON
-def verify(manifest: Path, jobs: tuple[str, ...], quick: bool, as_json: bool) -> int:
+def verify(
+    manifest: Path, jobs: tuple[str, ...], ray: str | None, quick: bool, as_json: bool
+) -> int:
     """Compare the files on disk with the state.
 
     It changes nothing, and works during a run, too. Exit code 0: all files are sound; 1: something
     is wrong.
     """
+    from batchgen.processes import map_in_threads
     from batchgen.runs.context import open_run
     from batchgen.runs.verify import check_files, orphaned_files
+    from batchgen.runs.workers import workers
     from batchgen.state.queries import Selection, not_downloaded
 
     selection = Selection(jobs)
@@ -55,11 +61,14 @@ def verify(manifest: Path, jobs: tuple[str, ...], quick: bool, as_json: bool) ->
     with open_run(manifest) as run:
         db, folder = run.db, run.folder
         report: _Report = _Document(run.manifest.name) if as_json else _Text(run.command("repair"))
-        for one in _with_progress(check_files(db, folder, selection, quick=quick), db, selection):
-            checked += 1
-            if one.damage:
-                problems += 1
-                report.problem(one.file.job_id, one.file.path, one.damage.value)
+        # Sizes alone are no work.
+        with workers(None if quick else ray, os.environ, map_in_threads, folder.files) as hands:
+            files = check_files(db, folder, selection, quick=quick, workers=hands)
+            for one in _with_progress(files, db, selection):
+                checked += 1
+                if one.damage:
+                    problems += 1
+                    report.problem(one.file.job_id, one.file.path, one.damage.value)
         for job_id, why in not_downloaded(db, selection):
             problems += 1
             report.problem(job_id, None, f"its result was not downloaded: {why}")

@@ -57,6 +57,7 @@ if TYPE_CHECKING:
 
 MAX_DECODERS = 4
 DATA = "data:"
+NOT_BASE64 = "the data: URI is not base64"
 
 
 class Downloader:
@@ -100,23 +101,27 @@ class Downloader:
         except OpenFilesError as exc:
             return Interrupted(exc.what)  # other files will be closed: try again
         assert not isinstance(outcome, StartOver)
-        return await self._durable(outcome, part, target)
+        return await self._durable(outcome, target)
 
-    async def _durable(self, outcome: FetchOutcome, part: Part, target: Target) -> FetchOutcome:
+    async def _durable(self, outcome: FetchOutcome, target: Target) -> FetchOutcome:
         if isinstance(outcome, Fetched):
-            await self._folders.sync(part.path.parent, target.folder)
+            await self._folders.sync((target.folder / target.name).parent, target.folder)
         return outcome
 
     async def _store_data(self, uri: str, target: Target) -> FetchOutcome:
         content = await in_thread(partial(data_uri_bytes, uri))
         if content is None:
-            return Corrupt("the data: URI is not base64")
+            return Corrupt(NOT_BASE64)
+        return await self.store(content, target)
+
+    async def store(self, content: bytes, target: Target) -> FetchOutcome:
+        """Store what came inside an answer. Raises as `fetch` does."""
         if len(content) > self._settings.max_bytes:
             return TooLarge(len(content))
         part = Part(target, self._fsync, self._decode_in_process)
         body = Body(0, len(content), None)
         outcome = await in_thread(partial(part.store_whole, content, body))
-        return await self._durable(outcome, part, target)
+        return await self._durable(outcome, target)
 
     async def adopt(
         self, folder: Path, expected: VerifiedFile, target: Target

@@ -21,14 +21,16 @@ class Target:
 
     `name` comes from `safe_name`: relative, `/` between folders, no extension. The caller makes
     sure that no two downloads share a target. With `provenance`, the file gets it as metadata.
-    `is_new`: no earlier download can have left a part of it, so none is looked for. Raises
-    ValueError for a name that would leave the folder.
+    `is_new`: no earlier download can have left a part of it, so none is looked for. `stem` is where
+    its `.part` goes, on the same disk; None: beside it. Raises ValueError for a name that would
+    leave the folder.
     """
 
     folder: Path
     name: str
     provenance: Provenance | None = None
     is_new: bool = False
+    stem: Path | None = None
 
     def __post_init__(self) -> None:
         parts = self.name.split("/")

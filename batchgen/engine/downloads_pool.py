@@ -28,7 +28,7 @@ from batchgen.engine.fetch_decisions import (
     after_fetch,
 )
 from batchgen.engine.result_hosts import FileHost, host_of
-from batchgen.errors import OutputError, StorageError
+from batchgen.errors import ClusterLostError, OutputError, StorageError
 from batchgen.jobs import JobState
 from batchgen.pauses import pause_for_disk
 from batchgen.runcomfy.outcomes import Missing, NoAnswer, Succeeded
@@ -219,7 +219,7 @@ class DownloadPool:
         host.trying = host.is_down
         try:
             outcome = await self._fetch(job, file)
-        except StorageError as exc:
+        except (StorageError, ClusterLostError) as exc:
             self._pause_for_disk(exc)
             return None
         except OutputError as exc:
@@ -373,8 +373,11 @@ class DownloadPool:
             self._pause_for_disk(error)
         await self._give_up(job, file, "not_writable", f"{error.where}: {error.what}")
 
-    def _pause_for_disk(self, error: StorageError | OutputError) -> None:
-        """A bad disk concerns all jobs: nothing more is downloaded, the paid URLs are kept."""
+    def _pause_for_disk(self, error: StorageError | OutputError | ClusterLostError) -> None:
+        """A bad disk concerns all jobs: nothing more is downloaded, the paid URLs are kept.
+
+        So does a lost cluster.
+        """
         self._disk_failed = True
         self._control.pause(pause_for_disk(error))
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from batchgen.fs import disk_errors
+from batchgen.processes import map_in_processes
 from batchgen.report.chunks import JOBS_IN_CHUNK, chunk_script, thumb_name
 from batchgen.report.folder import ReportFolder
 from batchgen.report.night import night_of
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from batchgen.jobs import JsonValue
+    from batchgen.processes import MapFiles
     from batchgen.report.night import Night
     from batchgen.report.page import RunCommands
     from batchgen.state.database import Connection
@@ -58,6 +60,7 @@ def make_report(
     subject: Subject,
     out: Path,
     on_progress: Callable[[int, int], None] = lambda _made, _total: None,
+    workers: MapFiles = map_in_processes,
 ) -> Made:
     """Make or update the report. `on_progress` gets the thumbnails made so far, and their total.
 
@@ -68,9 +71,9 @@ def make_report(
         folder.create()
         # Most thumbnails first, without a snapshot: while one is held, a running run's write-ahead
         # log cannot be truncated.
-        before = _make_thumbs(db, subject.root, folder, on_progress)
+        before = _make_thumbs(db, subject.root, folder, on_progress, workers)
         with snapshot(db):
-            rest = _make_thumbs(db, subject.root, folder, on_progress)
+            rest = _make_thumbs(db, subject.root, folder, on_progress, workers)
             jobs = _write_page(db, subject, folder)
         folder.remove_stale()
     return Made(folder.page, jobs, rest.files, before.new + rest.new, rest.without)
@@ -86,11 +89,15 @@ class _Thumbs:
 
 
 def _make_thumbs(
-    db: Connection, root: Path, folder: ReportFolder, on_progress: Callable[[int, int], None]
+    db: Connection,
+    root: Path,
+    folder: ReportFolder,
+    on_progress: Callable[[int, int], None],
+    workers: MapFiles,
 ) -> _Thumbs:
     files, tasks = _missing_thumbs(db, root, folder)
     without = 0
-    for number, why in enumerate(make_thumbnails(tasks), 1):
+    for number, why in enumerate(make_thumbnails(tasks, workers), 1):
         without += why is not None
         on_progress(number, len(tasks))
     return _Thumbs(files, len(tasks) - without, without)
@@ -128,13 +135,15 @@ def _missing_thumbs(
 ) -> tuple[int, list[ThumbnailTask]]:
     """Return the number of files, and the thumbnails that do not exist yet."""
     files, tasks = 0, {}
+    # Absolute: a worker may be in another folder.
+    root = root.absolute()
     for page in _pages(db):
         for file in (file for job in page for file in job.files):
             files += 1
             target = folder.thumb(thumb_name(file.sha256))
             folder.kept.add(target)
             if target not in tasks and not target.exists():
-                tasks[target] = ThumbnailTask(str(root / file.path), str(target))
+                tasks[target] = ThumbnailTask(str(root / file.path), str(target.absolute()))
     return files, list(tasks.values())
 
 

@@ -45,6 +45,11 @@ class RunFolder:
         return self.root / "files"
 
     @property
+    def parts(self) -> Path:
+        """Where each command with `--ray` has a folder for its `.part` files."""
+        return self.files / ".parts"
+
+    @property
     def metadata(self) -> Path:
         return self.root / "metadata.jsonl"
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, time
 from typing import TYPE_CHECKING
 
+from batchgen.cluster.address import LOCAL, parse_address
 from batchgen.engine.policy import EnginePolicy
 from batchgen.errors import InputError, UsageError
 from batchgen.manifest.policy import AUTO, SETTINGS
@@ -35,6 +36,7 @@ class RunOptions:
     the requests that run.log names, and `start_over` pays for all jobs again. `take_over` continues
     in a folder that another manifest was last run in. `strict` refuses a manifest with a warning.
     `reuse` takes results of other runs on this machine.
+    `ray` is a cluster that does the heavy work on files: HOST:PORT, or "local" for one of its own.
     `notify` are apprise addresses that replace the manifest's; they may contain secrets.
     """
 
@@ -56,6 +58,7 @@ class RunOptions:
     start_over: bool = False
     take_over: bool = False
     strict: bool = False
+    ray: str | None = None
     notify: tuple[str, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
@@ -78,6 +81,7 @@ class RunOptions:
                 raise UsageError(f"{name} must be a datetime.time or a datetime.datetime")
         if not isinstance(self.on_changed, OnChanged):
             raise UsageError("on_changed must be one of batchgen.OnChanged's values")
+        parse_address(self.ray or LOCAL)
         if not isinstance(self.notify, tuple):
             raise UsageError("notify must be a tuple of addresses")
         for position, url in enumerate(self.notify, start=1):
@@ -118,6 +122,7 @@ class RunOptions:
             "stop-at": self.stop_at and moment_text(self.stop_at),
             "max-duration": self.max_duration and f"{self.max_duration:.15g}s",
             "latency": self.emulator_latency if emulator else None,
+            "ray": self.ray,
             "changed": None if self.on_changed is OnChanged.REFUSE else self.on_changed,
         }
         if self.reuse is not None:

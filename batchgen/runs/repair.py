@@ -21,6 +21,7 @@ from batchgen.errors import ExitCode, MissingFileError, TokenError
 from batchgen.fs import disk_errors
 from batchgen.jobs import JobState
 from batchgen.pauses import PauseReason
+from batchgen.processes import map_in_threads
 from batchgen.runcomfy.outcomes import (
     Gateway,
     Halted,
@@ -41,6 +42,7 @@ from batchgen.runs.ownership import claim_file, claim_for_provider, refuse_other
 from batchgen.runs.ports import connected, files_of
 from batchgen.runs.recovery_log import RecoveryLog
 from batchgen.runs.verify import Damage, check_files
+from batchgen.runs.workers import cluster_at
 from batchgen.state.database import open_for_reading, open_for_writing, transaction, translated
 from batchgen.state.files import fetch_again, result_numbered
 from batchgen.state.meta import Meta, set_meta
@@ -52,10 +54,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
+    from batchgen.cluster.client import Cluster
     from batchgen.engine.events import Event, Listener
+    from batchgen.processes import MapFiles
     from batchgen.runs.context import World
     from batchgen.runs.folder import RunFolder
     from batchgen.runs.options import RunOptions
+    from batchgen.runs.ports import FilesBelow
     from batchgen.runs.verify import Checked
     from batchgen.state.database import Connection
     from batchgen.state.records import Result
@@ -66,7 +71,11 @@ RENEWALS = 4
 
 
 async def redownload(
-    place: RunContext, db: Connection, jobs: Iterable[int], listener: Listener
+    place: RunContext,
+    db: Connection,
+    jobs: Iterable[int],
+    listener: Listener,
+    cluster: Cluster | None,
 ) -> Ended:
     """Download what is left of the jobs, all of them fetching. Raises the tree's errors."""
     folder = place.folder
@@ -78,16 +87,19 @@ async def redownload(
             for on_event in (journal.on_event, metadata.on_event, listener):
                 on_event(event)
 
-        ports = await _ports(place, db, stack)
-        redownload = _Redownload(ports, Control(emit))
+        files = await stack.enter_async_context(files_of(place, cluster))
+        ports = await _ports(place, db, files, stack)
+        downloads = DOWNLOADS if files.cluster is None else files.cluster.at_once
+        redownload = _Redownload(ports, Control(emit), downloads)
         with first_error_only():
             return await redownload.run(jobs, signals=place.world.signals)
 
 
-async def _ports(place: RunContext, db: Connection, stack: AsyncExitStack) -> Ports:
+async def _ports(
+    place: RunContext, db: Connection, files: FilesBelow, stack: AsyncExitStack
+) -> Ports:
     store = await stack.enter_async_context(open_store(db, place.folder.state, place.world.now))
     api = await stack.enter_async_context(connected(place))
-    files = await stack.enter_async_context(files_of(place))
     return Ports(
         api=SiftedApi(api, files.downloader.peek),
         store=store,
@@ -102,9 +114,10 @@ async def _ports(place: RunContext, db: Connection, stack: AsyncExitStack) -> Po
 class _Redownload:
     """Gets a job's fresh URLs, then downloads its files; several jobs at once."""
 
-    def __init__(self, ports: Ports, control: Control) -> None:
+    def __init__(self, ports: Ports, control: Control, at_once: int) -> None:
         self._ports = ports
         self._control = control
+        self._at_once = at_once
         self._downloads = DownloadPool(ports, control)
 
     async def run(self, jobs: Iterable[int], *, signals: bool) -> Ended:
@@ -114,7 +127,7 @@ class _Redownload:
                 teller = group.create_task(self._control.deliver_events(), name="events")
                 pool = [
                     group.create_task(self._downloads.work(), name=f"download {number}")
-                    for number in range(DOWNLOADS)
+                    for number in range(self._at_once)
                 ]
                 renewals = [
                     group.create_task(self._renew_each(waiting), name=f"renewal {number}")
@@ -209,7 +222,7 @@ class Repair:
         if self.ended.stopped_by is not None:
             return 128 + self.ended.stopped_by
         if self.ended.pause is not None:
-            return ExitCode.IO_ERROR
+            return self.ended.pause.exit_code
         return ExitCode.SOME_FAILED if self.not_downloaded or self.out_of_reach else ExitCode.DONE
 
 
@@ -237,7 +250,12 @@ def repair(path: Path, options: RunOptions, world: World, listeners: Listeners) 
         claim_for_provider(db, place.provider, folder)
         refuse_other_manifest(db, place.manifest)
         _refuse_without_files(folder)
-        return _repair(place, db, listeners)
+        with ExitStack() as stack:
+            cluster = None
+            if options.ray is not None:
+                opening = cluster_at(options.ray, world.env, folder.files)
+                cluster = stack.enter_context(opening)
+            return _repair(place, db, listeners, cluster)
 
 
 def _refuse_without_files(folder: RunFolder) -> None:
@@ -254,9 +272,12 @@ def _refuse_without_files(folder: RunFolder) -> None:
         )
 
 
-def _repair(place: RunContext, db: Connection, listeners: Listeners) -> Repair:
+def _repair(
+    place: RunContext, db: Connection, listeners: Listeners, cluster: Cluster | None
+) -> Repair:
     selection = place.options.selection
-    wrong = _wrong_files(place, db, listeners)
+    workers = map_in_threads if cluster is None else cluster.map
+    wrong = _wrong_files(place, db, listeners, workers)
     again = [one for one in wrong if one.file.is_latest]
     if again and not place.options.emulator:
         # Before anything is moved: without a token, nothing could be downloaded in its place.
@@ -264,7 +285,7 @@ def _repair(place: RunContext, db: Connection, listeners: Listeners) -> Repair:
     aside = _set_again(place.folder, db, again)
     catch_up(place.folder.metadata, db)
     jobs = [seq for seq, _, _ in select_jobs(db, selection, (JobState.FETCHING,))]
-    ended = asyncio.run(redownload(place, db, jobs, listeners.event)) if jobs else Ended()
+    ended = asyncio.run(redownload(place, db, jobs, listeners.event, cluster)) if jobs else Ended()
     return Repair(
         mended=_mended(db, again),
         not_downloaded=tuple(not_downloaded(db, selection)),
@@ -275,9 +296,11 @@ def _repair(place: RunContext, db: Connection, listeners: Listeners) -> Repair:
     )
 
 
-def _wrong_files(place: RunContext, db: Connection, listeners: Listeners) -> list[Checked]:
+def _wrong_files(
+    place: RunContext, db: Connection, listeners: Listeners, workers: MapFiles
+) -> list[Checked]:
     wrong = []
-    for checked in check_files(db, place.folder, place.options.selection):
+    for checked in check_files(db, place.folder, place.options.selection, workers=workers):
         listeners.checked(checked)
         if checked.damage:
             wrong.append(checked)

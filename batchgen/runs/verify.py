@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from batchgen.errors import OutputError, UsageError
 from batchgen.fs import disk_errors, name_key, open_to_read
+from batchgen.processes import map_in_threads
 from batchgen.state.files import claimed_path, result_numbered, results_after
 from batchgen.state.queries import select_any
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from batchgen.processes import MapFiles
     from batchgen.runs.folder import RunFolder
     from batchgen.state.database import Connection
     from batchgen.state.queries import Selection
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
 
 
 PAGE = 256
-THREADS = 4
-"""Enough to keep a disk busy; a hash leaves Python's lock alone."""
 
 
 class Damage(StrEnum):
@@ -56,7 +55,12 @@ class Checked:
 
 
 def check_files(
-    db: Connection, folder: RunFolder, selection: Selection, *, quick: bool = False
+    db: Connection,
+    folder: RunFolder,
+    selection: Selection,
+    *,
+    quick: bool = False,
+    workers: MapFiles = map_in_threads,
 ) -> Iterator[Checked]:
     """Check every verified file, in the order of arrival; `quick` compares sizes only.
 
@@ -66,13 +70,17 @@ def check_files(
         raise UsageError(
             f"no job is called {', '.join(selection.jobs)}", next_step="batchgen status lists them"
         )
+    look = partial(_look, folder.root.absolute(), quick=quick)
+    for checked in workers(look, _results(db, selection), look):
+        yield confirmed(db, checked, look(checked.file)) if checked.damage else checked
+
+
+def _results(db: Connection, selection: Selection) -> Iterator[Result]:
+    """Page by page: no snapshot is held while the files are read."""
     after = 0
-    look = partial(_look, folder.root, quick=quick)
-    with ThreadPoolExecutor(THREADS, thread_name_prefix="verify") as pool:
-        while page := results_after(db, selection, after, PAGE):
-            after = page[-1].id
-            for checked in pool.map(look, page):
-                yield confirmed(db, checked, look(checked.file)) if checked.damage else checked
+    while page := results_after(db, selection, after, PAGE):
+        after = page[-1].id
+        yield from page
 
 
 def confirmed(db: Connection, first: Checked, second: Checked) -> Checked:
@@ -143,7 +151,8 @@ def orphaned_files(db: Connection, folder: RunFolder) -> Iterator[str]:
         return
     for path in walk(folder.files):
         name = path.relative_to(folder.files).as_posix()
-        if not (name == ".writable" or _is_ours(db, folder, name)):
+        is_work = name == ".writable" or folder.parts in path.parents
+        if not (is_work or _is_ours(db, folder, name)):
             yield f"{folder.files.name}/{name}"
 
 

@@ -41,6 +41,8 @@ class Meta(StrEnum):
     """What limits the run in progress, as JSON."""
     FOUND = "found"
     """How many requests at once were found to keep each model's workers fed, as JSON."""
+    CLUSTER = "cluster"
+    """The Ray cluster that works for the run, in a few words; empty if there is none."""
     METADATA_IS_STALE = "metadata_is_stale"
     """Set while metadata.jsonl has to be written again."""
 
