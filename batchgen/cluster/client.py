@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import pickle
+import re
 import signal
 import subprocess
 import sys
@@ -21,7 +22,16 @@ from itertools import count, islice
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from batchgen.cluster.address import LOCAL
-from batchgen.cluster.driver import AskNodes, Cancel, Lost, Opened, Opening, Refused, Work
+from batchgen.cluster.driver import (
+    AskNodes,
+    Cancel,
+    Lost,
+    Opened,
+    Opening,
+    Refused,
+    Work,
+    remove_if_there,
+)
 from batchgen.errors import ClusterError, ClusterLostError, UsageError
 from batchgen.processes import cores
 from batchgen.text import plural
@@ -38,8 +48,11 @@ AHEAD = 2
 """Pieces of work for each CPU that wait in the cluster, so that no worker waits for the next."""
 GROUP_SECONDS = 0.1
 LARGEST_GROUP = 64
+LONGEST_FOLDER = 20
+"""Of a temporary folder: the names of Ray's sockets come behind it, and Unix allows 107 bytes."""
 SECONDS_TO_END = 10.0
 """For a local cluster to stop its processes before they are killed."""
+LOG_PREFIX = re.compile(r"^\[[^\]]*\]( \S+:\d+:)? *")
 INSTALL = "pip install 'batchgen[ray]'"
 SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -82,7 +95,7 @@ class Cluster:
         self._numbers = count()
         self._waiting: dict[int, Future[Any]] = {}
         self._lost: ClusterLostError | None = None
-        self._address = opening.address
+        self._address, self._folder = opening.address, opening.folder
         self._opened = self._open(opening)
         threading.Thread(target=self._listen, name="cluster", daemon=True).start()
 
@@ -144,13 +157,16 @@ class Cluster:
         """A local cluster ends; of another one, only the work ends."""
         with suppress(OSError):
             self._requests.close()
-        try:
-            self._process.wait(SECONDS_TO_END)
-        except subprocess.TimeoutExpired:
-            with suppress(ProcessLookupError):
+        if self._lost is None:
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(SECONDS_TO_END)
+        if self._process.returncode is None:
+            # It leads the group of Ray's processes, some of which outlive it for a minute.
+            with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
-        self._log.close()
+        if self._folder:
+            remove_if_there(self._folder)
 
     def _open(self, opening: Opening) -> Opened:
         try:
@@ -233,7 +249,8 @@ class Cluster:
         with suppress(OSError, ValueError):
             self._log.seek(0)
             lines = self._log.read().decode(errors="replace").split("\n")
-            return next((line.strip() for line in reversed(lines) if line.strip()), "")
+            last = next((line.strip() for line in reversed(lines) if line.strip()), "")
+            return LOG_PREFIX.sub("", last).partition(". ")[0]
         return ""
 
 
@@ -263,11 +280,18 @@ def open_cluster(address: str, env: Mapping[str, str], secrets: Iterable[str]) -
             env=_environment(address, env, secrets),
             start_new_session=True,
         )
-        cluster = Cluster(process, Opening(address, cores()), log)
+        folder = _short_folder() if address == LOCAL else ""
+        cluster = Cluster(process, Opening(address, cores(), folder), log)
         try:
             yield cluster
         finally:
             cluster.close()
+
+
+def _short_folder() -> str:
+    usual = tempfile.gettempdir()
+    folder = usual if len(usual) <= LONGEST_FOLDER else "/tmp"  # noqa: S108 - only mkdtemp's below
+    return tempfile.mkdtemp(prefix="batchgen-ray-", dir=folder)
 
 
 def _environment(address: str, env: Mapping[str, str], secrets: Iterable[str]) -> dict[str, str]:

@@ -14,31 +14,31 @@ import os
 import pickle
 import shutil
 import sys
-import tempfile
 import threading
+import time
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
-
-from batchgen.cluster.address import LOCAL
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Future
 
-LONGEST_FOLDER = 20
-"""Of a temporary folder: the names of Ray's sockets come behind it, and Unix allows 107 bytes."""
+REMOVALS = 30
+WATCH_SECONDS = 2.0
 OBJECT_STORE = 256 * 1024**2
 """Bytes of shared memory of a local cluster: only results that come inside an answer need it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """The cluster to open; `cpus` is for a local one."""
+    """The cluster to open. `cpus` and `folder`, for all that Ray writes, are a local one's."""
 
     address: str
     cpus: int
+    folder: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,15 +107,15 @@ def serve() -> None:
     os.dup2(2, 1)  # what Ray prints must not mix with the responses
     requests = sys.stdin.buffer
     opening: Opening = pickle.load(requests)  # noqa: S301 - from our own parent
-    folder = _short_folder() if opening.address == LOCAL else None
     try:
-        _serve(opening, folder, requests, responses)
+        _serve(opening, requests, responses)
     finally:
-        if folder is not None:
-            shutil.rmtree(folder, ignore_errors=True)
+        if opening.folder:
+            # Here, since the parent may have been killed.
+            remove_if_there(opening.folder)
 
 
-def _serve(opening: Opening, folder: str | None, requests: BinaryIO, responses: BinaryIO) -> None:
+def _serve(opening: Opening, requests: BinaryIO, responses: BinaryIO) -> None:
     send = partial(_send, responses, threading.Lock())
     try:
         import ray  # noqa: PLC0415 - nobody else may import it
@@ -123,36 +123,40 @@ def _serve(opening: Opening, folder: str | None, requests: BinaryIO, responses: 
         send(Refused(""))
         return
     try:
-        _connect(ray, opening, folder)
+        _connect(ray, opening)
         send(_facts(ray))
     except Exception as exc:  # noqa: BLE001 - whatever Ray raises, it is the reason
         send(Refused(_first_line(exc)))
         return
+    threading.Thread(target=_watch_own_node, args=(ray,), daemon=True).start()
     try:
         _Dispatcher(ray, send).run(requests)
     finally:
         ray.shutdown()
 
 
-def _short_folder() -> str:
-    usual = tempfile.gettempdir()
-    folder = usual if len(usual) <= LONGEST_FOLDER else "/tmp"  # noqa: S108 - only mkdtemp's below
-    return tempfile.mkdtemp(prefix="batchgen-ray-", dir=folder)
+def remove_if_there(folder: str) -> None:
+    """Ray's processes may write their logs a moment longer."""
+    for _ in range(REMOVALS):
+        shutil.rmtree(folder, ignore_errors=True)
+        if not Path(folder).exists():
+            return
+        time.sleep(0.1)
 
 
-def _connect(ray: Any, opening: Opening, folder: str | None) -> None:
+def _connect(ray: Any, opening: Opening) -> None:
     quiet = {"log_to_driver": False, "configure_logging": False}
-    if folder is None:
+    if not opening.folder:
         ray.init(address=opening.address, **quiet)
         return
     ray.init(
-        address=LOCAL,
+        address=opening.address,
         num_cpus=opening.cpus,
         num_gpus=0,
         include_dashboard=False,
         object_store_memory=OBJECT_STORE,
         _node_ip_address="127.0.0.1",
-        _temp_dir=folder,
+        _temp_dir=opening.folder,
         **quiet,
     )
 
@@ -164,6 +168,20 @@ def _facts(ray: Any) -> Opened:
 
 def _usable_nodes(ray: Any) -> list[dict[str, Any]]:
     return [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU", 0)]
+
+
+def _watch_own_node(ray: Any) -> None:
+    """Ray's driver goes on for ever when the node that it is on has died."""
+    own = ray.get_runtime_context().get_node_id()
+    while any(node["NodeID"] == own and node["Alive"] for node in ray.nodes()):
+        time.sleep(WATCH_SECONDS)
+    _give_up()
+
+
+def _give_up() -> None:
+    sys.stderr.write("the node that batchgen is on has died\n")
+    sys.stderr.flush()
+    os._exit(1)
 
 
 def _send(responses: BinaryIO, lock: threading.Lock, message: Any) -> None:
@@ -212,6 +230,8 @@ class _Dispatcher:
             self._send(Done(number, future.result()))
             return
         errors = self._ray.exceptions
+        if isinstance(error, errors.LocalRayletDiedError):
+            _give_up()
         with_node = isinstance(error, (errors.NodeDiedError, errors.ObjectLostError))
         self._send(Lost(number, with_node, f"{type(error).__name__}: {_first_line(error)}"))
 
