@@ -7,6 +7,7 @@ import os
 import signal
 import sys
 import threading
+from collections import deque
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -16,10 +17,11 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeAlias, TypeVar
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterator
+    from collections.abc import Callable, Coroutine, Iterable, Iterator
     from types import FrameType
 
 T = TypeVar("T")
+R = TypeVar("R")
 P = ParamSpec("P")
 
 DRAIN_SECONDS = {signal.SIGINT: 25.0, signal.SIGTERM: 5.0, signal.SIGHUP: 5.0}
@@ -184,6 +186,48 @@ async def in_daemon_thread(work: Callable[[], T], name: str) -> T:
 
     threading.Thread(target=body, name=name, daemon=True).start()
     return await asyncio.wrap_future(result)
+
+
+def map_in_threads(
+    work: Callable[[T], R], items: Iterable[T], count: int, name: str
+) -> Iterator[R]:
+    """Yield `work(item)` for each item, in order, with `count` threads at once.
+
+    Items are taken a little ahead, in the caller's thread. The threads are daemons: Ctrl-C does not
+    wait for a server that does not answer.
+    """
+    queue: SimpleQueue[tuple[Future[R], T] | None] = SimpleQueue()
+    ahead: deque[Future[R]] = deque()
+    threads = [
+        threading.Thread(target=_serve_items, args=(work, queue), name=f"{name}_{n}", daemon=True)
+        for n in range(count)
+    ]
+    try:
+        for thread in threads:
+            thread.start()
+        for item in items:
+            ahead.append(Future())
+            queue.put((ahead[-1], item))
+            if len(ahead) > 2 * count:
+                yield ahead.popleft().result()
+        while ahead:
+            yield ahead.popleft().result()
+    finally:
+        for future in ahead:
+            future.cancel()
+        for _ in threads:
+            queue.put(None)
+
+
+def _serve_items(work: Callable[[T], R], queue: SimpleQueue[tuple[Future[R], T] | None]) -> None:
+    while (found := queue.get()) is not None:
+        future, item = found
+        if not future.set_running_or_notify_cancel():
+            continue
+        try:
+            future.set_result(work(item))
+        except BaseException as exc:  # noqa: BLE001 - raised again where the result is awaited
+            future.set_exception(exc)
 
 
 @contextmanager

@@ -36,8 +36,6 @@ R = TypeVar("R")
 PAGE = 1024
 """Items in the queue at once: hundreds of thousands would take too much memory."""
 READY = b"ready\n"
-THREADS = 4
-"""Enough to keep a disk busy; a hash leaves Python's lock alone."""
 
 
 class MapFiles(Protocol):
@@ -192,16 +190,6 @@ def map_in_processes(
         while page:
             yield from threads.map(result, page)
             page = list(islice(rest, PAGE))
-
-
-def map_in_threads(
-    work: Callable[[T], R], items: Iterable[T], _lost: Callable[[T], R]
-) -> Iterator[R]:
-    """As MapFiles, for what only reads and hashes."""
-    rest = iter(items)
-    with ThreadPoolExecutor(THREADS, "map_in_threads") as threads:
-        while page := list(islice(rest, PAGE)):
-            yield from threads.map(work, page)
 
 
 def _result(processes: ProcessPool, work: Callable[[T], R], lost: Callable[[T], R], item: T) -> R:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import atexit
 import gc
+import logging
 import os
 import shutil
 import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
+from uuid import uuid4
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -19,6 +22,10 @@ from batchgen.engine import polling
 from batchgen.engine.backoff import delay
 from batchgen.processes import ProcessPool
 from tests.shell import QUICK, Emulator, Shell, emulating
+
+if TYPE_CHECKING:
+    from tests.storage.s3_server import S3Server
+    from tests.storage.stored import Stored
 
 WITH_PROCESSES = {"test_processes", "test_downloads_decoding", "test_watch_files"}
 
@@ -108,3 +115,41 @@ def no_garbage_collection() -> Iterator[None]:
     gc.disable()
     yield
     gc.enable()
+
+
+@pytest.fixture(scope="session")
+def only_s3() -> Iterator[S3Server]:
+    """One for each worker: it takes a second to import, which most tests do not need."""
+    from tests.storage.s3_server import s3_server  # noqa: PLC0415 - see above
+
+    logging.getLogger("werkzeug").setLevel(logging.ERROR)
+    with s3_server() as server:
+        yield server
+
+
+@pytest.fixture
+def s3(only_s3: S3Server) -> S3Server:
+    """An S3 server on this machine."""
+    only_s3.calls.clear()
+    only_s3.refuse = lambda _method, _path: None
+    return only_s3
+
+
+@pytest.fixture
+def bucket(s3: S3Server) -> str:
+    """The name of an empty bucket of its own."""
+    name = f"pictures-{uuid4().hex[:12]}"
+    s3.make_bucket(name)
+    s3.calls.clear()
+    return name
+
+
+@pytest.fixture(params=["folder", "bucket"])
+def stored(request: pytest.FixtureRequest) -> Callable[[Shell], Stored]:
+    """Leave the results of a finished run where they are, or move them into a bucket."""
+    from tests.storage.stored import in_folder, moved_to_bucket  # noqa: PLC0415 - loads boto3
+
+    if request.param == "folder":
+        return in_folder
+    s3, bucket = request.getfixturevalue("s3"), request.getfixturevalue("bucket")
+    return lambda shell: moved_to_bucket(shell, s3, bucket)

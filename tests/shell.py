@@ -207,6 +207,13 @@ def ended(process: subprocess.Popen[str]) -> Done:
     return Done(process.returncode, out or "", err or "")
 
 
+def read_until(process: subprocess.Popen[str], text: str) -> None:
+    """Read stderr up to a line with the text: a slow machine has lines of progress before it."""
+    assert process.stderr is not None
+    while text not in (line := process.stderr.readline()):
+        assert line, f"the process ended without a line with {text!r}"
+
+
 def wait_until(condition: Callable[[], bool], what: str) -> None:
     """Wait for something that nothing announces to this process."""
     never = threading.Event()
@@ -242,6 +249,10 @@ class Emulator:
         )
         with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
             assert answer.status < 300
+
+    def hold(self, model: str = "*") -> None:
+        """Let no request end before `disarm`: a run stays where it is, however slow a test is."""
+        self.arm("result", "state_backwards", model=model, times=None)
 
     def disarm(self) -> None:
         """Take back the faults that nobody met."""

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from batchgen.check.examining import Stamp
+    from batchgen.storage.stamps import Stamp
 
-VERSION = 3
+VERSION = 4
 """Of the measuring code and the tables: measures of another version cannot be compared."""
 _WAIT = 10.0
 """Seconds to wait for another check to release the file."""
@@ -31,7 +31,7 @@ CREATE TABLE IF NOT EXISTS measure (sha256 TEXT PRIMARY KEY, spread INTEGER NOT 
     share REAL NOT NULL, motion INTEGER, hashes BLOB NOT NULL, trouble TEXT NOT NULL)
     STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS seen (path TEXT PRIMARY KEY, sha256 TEXT NOT NULL,
-    bytes INTEGER NOT NULL, mtime_ns INTEGER NOT NULL, inode INTEGER NOT NULL)
+    bytes INTEGER NOT NULL, version TEXT NOT NULL)
     STRICT, WITHOUT ROWID;
 PRAGMA user_version = {VERSION};
 COMMIT;
@@ -48,17 +48,15 @@ class MeasureCache:
 
     def is_unchanged(self, path: str, sha256: str, stamp: Stamp) -> bool:
         """Whether this file, unchanged since, was read before and had this content."""
-        row = (path, sha256, stamp.bytes, stamp.mtime_ns, _signed(stamp.inode))
         found = self._db.execute(
-            "SELECT 1 FROM seen WHERE path = ? AND sha256 = ? AND bytes = ? AND mtime_ns = ?"
-            " AND inode = ?",
-            row,
+            "SELECT 1 FROM seen WHERE path = ? AND sha256 = ? AND bytes = ? AND version = ?",
+            (path, sha256, stamp.bytes, stamp.version),
         )
         return found.fetchone() is not None
 
     def add_file(self, path: str, sha256: str, stamp: Stamp) -> None:
-        row = (path, sha256, stamp.bytes, stamp.mtime_ns, _signed(stamp.inode))
-        self._db.execute("INSERT OR REPLACE INTO seen VALUES (?, ?, ?, ?, ?)", row)
+        row = (path, sha256, stamp.bytes, stamp.version)
+        self._db.execute("INSERT OR REPLACE INTO seen VALUES (?, ?, ?, ?)", row)
 
     def measure(self, sha256: str) -> Measure | None:
         found = self._db.execute(f"SELECT {_COLUMNS} FROM measure WHERE sha256 = ?", (sha256,))  # noqa: S608 - constants
@@ -72,11 +70,6 @@ class MeasureCache:
     def add_measure(self, sha256: str, one: Measure) -> None:
         row = (sha256, one.spread, one.share, one.motion, b"".join(one.hashes), one.trouble)
         self._db.execute("INSERT OR REPLACE INTO measure VALUES (?, ?, ?, ?, ?, ?)", row)
-
-
-def _signed(inode: int) -> int:
-    """Fit an inode number into SQLite's signed 64 bits."""
-    return inode - (1 << 64) if inode >= 1 << 63 else inode
 
 
 @contextmanager

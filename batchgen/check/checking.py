@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from batchgen.check.cache import open_cache
-from batchgen.check.examining import Source, examine, examine_failed, stamp_of
+from batchgen.check.examining import Source, examine, examine_failed
 from batchgen.check.judging import Checked, Evidence, judge
 from batchgen.check.kinds import DUPLICATES, Kind
 from batchgen.check.measures import require_imagehash
@@ -20,6 +20,7 @@ from batchgen.models.fields import SIZE_KEY
 from batchgen.processes import map_in_processes
 from batchgen.state.results import all_results
 from batchgen.state.reviews import Pick
+from batchgen.storage.results import open_results
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -94,6 +95,8 @@ if TYPE_CHECKING:
     from batchgen.state.database import Connection
     from batchgen.state.records import Result
     from batchgen.state.selection import Selection
+    from batchgen.storage.locations import Location
+    from batchgen.storage.stamps import Stamp
 
     Begin = Callable[[int], Callable[[int], object]]
     """Takes the number of files to examine; returns a callback for the number done so far."""
@@ -115,7 +118,7 @@ class Report:
 
 def check(
     db: Connection,
-    root: Path,
+    location: Location,
     measures: Path,
     catalog: Catalog,
     selection: Selection,
@@ -125,13 +128,14 @@ def check(
 ) -> Report:
     """Examine new and changed files, and judge all of them. Writes only the cache `measures`.
 
-    Raises UsageError if a library is missing, OutputError, StorageError.
+    Raises UsageError if a library is missing; OutputError, StorageError, and for what the files are
+    in, MissingFileError, BucketError.
     """
     if options.wants_hashes:
         require_imagehash()
     before = read(db, catalog, selection)
     with open_cache(measures) as cache:
-        seen, examined = _examine_all(before, root, cache, options, begin, workers)
+        seen, examined = _examine_all(before, location.absolute(), cache, options, begin, workers)
     # Read again: examining takes time. Files replaced meanwhile are for the next check.
     files = [file for file in read(db, catalog, selection) if (file.path, file.sha256) in seen]
     judged = judge(files, {path: found for (path, _), found in seen.items()}, options)
@@ -161,7 +165,7 @@ def _checked(result: Result, is_chosen: bool, catalog: Catalog) -> Checked:
 
 def _examine_all(
     files: Iterable[Checked],
-    root: Path,
+    location: Location,
     cache: MeasureCache,
     options: CheckOptions,
     begin: Begin,
@@ -170,10 +174,13 @@ def _examine_all(
     """Return what is known about each file, by path and hash, and how many had to be read."""
     found: dict[tuple[str, str], Evidence] = {}
     sources: list[tuple[Checked, Source]] = []
-    for file in _relevant(files, options):
-        source = _source(file, root, cache, options)
-        stamp = stamp_of(root / file.path)
-        if source.is_known and stamp and cache.is_unchanged(file.path, file.sha256, stamp):
+    relevant = [
+        (file, _source(file, location, cache, options)) for file in _relevant(files, options)
+    ]
+    stamps = _stamps(location, [source for _, source in relevant])
+    for file, source in relevant:
+        stamp = stamps.get(file.path)
+        if stamp and cache.is_unchanged(file.path, file.sha256, stamp):
             found[file.path, file.sha256] = Evidence("", cache.measure(file.sha256))
         else:
             sources.append((file, source))
@@ -190,13 +197,23 @@ def _relevant(files: Iterable[Checked], options: CheckOptions) -> Iterator[Check
     return (file for file in files if file.is_chosen or options.kinds & DUPLICATES)
 
 
-def _source(file: Checked, root: Path, cache: MeasureCache, options: CheckOptions) -> Source:
+def _stamps(location: Location, sources: Iterable[Source]) -> dict[str, Stamp | None]:
+    """Of files whose content was measured before: they may be unchanged."""
+    results = open_results(location)
+    results.require()
+    paths = [source.path for source in sources if source.is_known]
+    return dict(zip(paths, results.stamps(paths), strict=True))
+
+
+def _source(
+    file: Checked, location: Location, cache: MeasureCache, options: CheckOptions
+) -> Source:
     known = cache.measure(file.sha256)
     is_enough = known is not None and bool(
         known.hashes or known.trouble or not options.wants_hashes
     )
-    path = str(root.absolute() / file.path)
-    return Source(path, file.sha256, file.bytes, file.frames, is_enough, options.wants_hashes)
+    known_as = (location, file.path, file.sha256, file.bytes, file.frames)
+    return Source(*known_as, is_enough, options.wants_hashes)
 
 
 def _remember(file: Checked, one: Examined, cache: MeasureCache) -> Evidence:

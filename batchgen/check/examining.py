@@ -5,11 +5,8 @@ A picture is measured whole, a video by a few frames spread over its length.
 
 from __future__ import annotations
 
-import errno
 import hashlib
-import os
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from PIL import Image, ImageOps
@@ -26,14 +23,15 @@ from batchgen.downloads.media import (
     sniff,
 )
 from batchgen.downloads.pictures import READERS, damage_translated
-from batchgen.errors import OutputError
-from batchgen.fs import open_to_read
+from batchgen.storage.results import open_results
+from batchgen.storage.stamps import ObstacleError, Stamp
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from io import BufferedReader
 
     from av.container import InputContainer
+
+    from batchgen.storage.locations import Location
 
 
 SAMPLES = 5
@@ -120,30 +118,19 @@ def _sampled(container: InputContainer, wanted: list[int]) -> Iterator[Image.Ima
 
 
 MISSING = "the file is missing"
-# The same texts as `batchgen verify`.
-LINK = "a symbolic link in its place"
-NOT_A_FILE = "something that is not a file in its place"
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
     """A file as the state has it. `is_known`: its content was measured before."""
 
+    location: Location
     path: str
     sha256: str
     bytes: int
     frames: int
     is_known: bool
     with_hashes: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Stamp:
-    """Shows that a file is unchanged without reading it."""
-
-    bytes: int
-    mtime_ns: int
-    inode: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,32 +142,22 @@ class Examined:
     measure: Measure | None = None
 
 
-def stamp_of(path: Path) -> Stamp | None:
-    """Return None if there is no file. Follows no link."""
-    try:
-        return _stamp(os.lstat(path))
-    except OSError:
-        return None
-
-
-def _stamp(found: os.stat_result) -> Stamp:
-    return Stamp(found.st_size, found.st_mtime_ns, found.st_ino)
-
-
 def examine(source: Source) -> Examined:
-    """Read the file; problems with it are returned, not raised."""
+    """Read the file; problems with it are returned, not raised.
+
+    Raises BucketError and BucketUnavailableError, which say nothing about the file.
+    """
     try:
-        with open_to_read(Path(source.path)) as file:
-            return _examine(file, source)
+        file, stamp = open_results(source.location).open_stamped(source.path)
+        with file:
+            return _examine(file, stamp, source)
     except OutOfMemoryError as exc:
         return Examined(str(exc))
     except (FileNotFoundError, NotADirectoryError):
         return Examined(MISSING)
-    except OutputError:
-        return Examined(NOT_A_FILE)
+    except ObstacleError as exc:
+        return Examined(exc.obstacle)
     except OSError as exc:
-        if exc.errno == errno.ELOOP:
-            return Examined(LINK)
         return Examined(f"the file cannot be read: {exc.strerror or exc}")
 
 
@@ -189,18 +166,18 @@ def examine_failed(_source: Source) -> Examined:
     return Examined("it cannot be examined: it kills the process, as when memory runs out")
 
 
-def _examine(file: BufferedReader, source: Source) -> Examined:
-    stamp = _stamp(os.fstat(file.fileno()))
+def _examine(file: BinaryIO, stamp: Stamp, source: Source) -> Examined:
     if stamp.bytes != source.bytes:
         return Examined(f"{stamp.bytes} bytes instead of {source.bytes}{_decode_error(file)}")
-    if hashlib.file_digest(file, "sha256").hexdigest() != source.sha256:
+    # The type of every opened file has no readinto; all of them do.
+    if hashlib.file_digest(file, "sha256").hexdigest() != source.sha256:  # type: ignore[arg-type]
         return Examined(f"not the content that was downloaded{_decode_error(file)}")
     # These bytes were fully decoded when they were downloaded, so sampling is enough now.
     return Examined("", stamp, None if source.is_known else measure(file, source))
 
 
 def measure(
-    file: BufferedReader, source: Source, hash_of: Callable[..., bytes] = perceptual_hash
+    file: BinaryIO, source: Source, hash_of: Callable[..., bytes] = perceptual_hash
 ) -> Measure:
     """Measure a file's content. Raises OSError if the disk fails.
 
@@ -218,7 +195,7 @@ def measure(
     return measured(frames, hashes, is_video=is_video)
 
 
-def _decode_error(file: BufferedReader) -> str:
+def _decode_error(file: BinaryIO) -> str:
     try:
         decode(file)
     except CorruptFileError as exc:

@@ -59,7 +59,7 @@ VERBS = {
     "resolve": "Decide about submits whose outcome is unknown.",
     "approve": "Approve results, so that jobs waiting for them can start.",
     "pick": "Keep or reject results.",
-    "verify": "Compare the files on disk with the state.",
+    "verify": "Compare the files, on the disk or in the bucket, with the state.",
     "repair": "Download missing and damaged files again; never pays.",
     "check": "Find blank, damaged, wrong or duplicate results.",
     "export": "Make a dataset of the results, in the folder DEST.",

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import click
@@ -14,18 +16,27 @@ from batchgen.cli.options import MANIFEST
 from batchgen.cli.run_lines import waiting_jobs
 from batchgen.errors import ExitCode, UsageError
 from batchgen.runs.decision_log import Decision, Verb
+from batchgen.state.approvals import (
+    approved_ids,
+    awaiting,
+    choose,
+    chosen_jobs,
+    waiting_ids,
+    waits,
+    why_not,
+)
 from batchgen.state.conditions import TO_APPROVE
-from batchgen.state.manual_actions import approved_ids, awaiting, released_by, why_not
+from batchgen.state.results import MOST_COMPARED
 from batchgen.text import command_line, nearest, plural
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from batchgen.runs.context import OpenRun
     from batchgen.runs.decision_log import Applied
+    from batchgen.state.approvals import Chosen
     from batchgen.state.database import Connection
-    from batchgen.state.manual_actions import Awaiting
 
 SHOWN = 10
 NOTHING_WAITS = "no job waits for approval"
@@ -56,35 +67,78 @@ def approve_jobs(path: Path, names: Sequence[str], *, every: bool) -> int:
     if names and every:
         raise UsageError("name jobs or give --all, not both")
     with open_run(path) as run:
-        db, folder = run.db, run.folder
-        run_again = run.command("run")
+        db = run.db
         if not names and not every:
             _list(run)
             return ExitCode.DONE
-        waiting = {one.id: one for one in awaiting(db)}
-        meant = _chosen(run, waiting, names)
-        chosen = [one for one in meant if not one.rejected or one.id in names]
-        left_out = len(meant) - len(chosen)
-        if not chosen:
-            raise _all_rejected(left_out, run.command("retry", "--state", "rejected"))
-        released = released_by(db, [one.seq for one in chosen])
-    at = time.time()
-    decisions = [Decision(Verb.APPROVE, one.id, at, attempt=one.attempts) for one in chosen]
-    with decide(folder, path, decisions) as decided:
-        if decided is None:
-            handed = f"{plural(len(chosen), 'approval')} handed to the run in progress"
-            print_text(f"{handed}: {_effect(released)}")
-            _print_rejected(chosen, left_out)
-            return ExitCode.DONE
-        applied = decided.applied
-    code = _report(applied, len(waiting), released, run_again)
-    _print_rejected(chosen, left_out)
+        wanted = _Wanted.of(run, names)
+        chosen = choose(db, wanted.is_meant)
+        wanted.refuse_unmatched(db)
+        if not chosen.count:
+            raise _all_rejected(wanted.left_out, run.command("retry", "--state", "rejected"))
+        at = time.time()
+        decisions = (
+            Decision(Verb.APPROVE, job_id, at, attempt=attempt)
+            for job_id, attempt in chosen_jobs(db)
+        )
+        with decide(run.folder, path, decisions) as decided:
+            if decided is None:
+                handed = f"{plural(chosen.count, 'approval')} handed to the run in progress"
+                print_text(f"{handed}: {_effect(chosen.released)}")
+                code = ExitCode.DONE
+            else:
+                code = _report(decided.applied, chosen, run.command("run"))
+    _print_rejected(wanted)
     return code
 
 
+@dataclass(slots=True)
+class _Wanted:
+    """Which jobs are named: without names, all. An exact id wins over its reading as a glob."""
+
+    exact: frozenset[str]
+    globs: tuple[str, ...]
+    every: bool
+    matched: set[str] = field(default_factory=set)
+    rejected: list[str] = field(default_factory=list)
+    left_out: int = 0
+
+    @classmethod
+    def of(cls, run: OpenRun, names: Sequence[str]) -> _Wanted:
+        """Raises UsageError for the id of a job that does not wait."""
+        if not names and next(waiting_ids(run.db), None) is None:
+            shows = f"{command_line('status', run.manifest.path)} shows how the run is going"
+            raise UsageError(NOTHING_WAITS, next_step=shows)
+        exact = frozenset(name for name in names if waits(run.db, name))
+        globs = tuple(dict.fromkeys(name for name in names if name not in exact))
+        for name in globs:
+            if why := why_not(run.db, name):
+                raise UsageError(why)
+        return cls(exact, globs, every=not names)
+
+    def is_meant(self, job_id: str, rejected: bool) -> bool:
+        """Whether to approve a waiting job; rejected ones only by their exact ids."""
+        if job_id in self.exact:
+            self.rejected += [job_id] * rejected
+            return True
+        matching = [glob for glob in self.globs if fnmatchcase(job_id, glob)]
+        self.matched.update(matching)
+        if not (matching or self.every):
+            return False
+        self.left_out += rejected
+        return not rejected
+
+    def refuse_unmatched(self, db: Connection) -> None:
+        """Raise UsageError for a name that no waiting job has."""
+        for name in self.globs:
+            if name not in self.matched:
+                raise _matches_none(db, name)
+
+
 def _list(run: OpenRun) -> None:
-    waiting = list(awaiting(run.db))
-    for one in waiting:
+    waiting = 0
+    for one in awaiting(run.db):
+        waiting += 1
         print_text(f"{one.id}{' · rejected' * one.rejected}")
         for file in one.files:
             print_text(f"    {run.folder.root / file}")
@@ -92,7 +146,7 @@ def _list(run: OpenRun) -> None:
         print_text(NOTHING_WAITS)
         return
     command = f"{command_line('approve', run.manifest.path)} JOB… | --all"
-    print_text(f"{waiting_jobs(len(waiting))} for approval\n  → {command}")
+    print_text(f"{waiting_jobs(waiting)} for approval\n  → {command}")
 
 
 def _all_rejected(count: int, retry: str) -> UsageError:
@@ -104,45 +158,27 @@ def _all_rejected(count: int, retry: str) -> UsageError:
     )
 
 
-def _print_rejected(chosen: Sequence[Awaiting], left_out: int) -> None:
-    for one in chosen:
-        if one.rejected:
-            print_text(f"  {one.id} was rejected; it is approved because you gave its exact id")
-    if left_out:
+def _print_rejected(wanted: _Wanted) -> None:
+    for job_id in wanted.rejected:
+        print_text(f"  {job_id} was rejected; it is approved because you gave its exact id")
+    if left_out := wanted.left_out:
         print_text(
             f"  {plural(left_out, 'rejected result')} left out; to approve one, give its exact id"
         )
 
 
-def _chosen(run: OpenRun, waiting: Mapping[str, Awaiting], names: Sequence[str]) -> list[Awaiting]:
-    """Each job once, however often it is named; without names, all."""
-    if not waiting and not names:
-        shows = f"{command_line('status', run.manifest.path)} shows how the run is going"
-        raise UsageError(NOTHING_WAITS, next_step=shows)
-    if not names:
-        return list(waiting.values())
-    found = {job_id: None for name in names for job_id in _meant(run.db, waiting, name)}
-    return [waiting[job_id] for job_id in found]
-
-
-def _meant(db: Connection, waiting: Mapping[str, Awaiting], name: str) -> list[str]:
-    """An exact id wins: as a glob, `img[1]` would mean another job."""
-    if name in waiting:
-        return [name]
-    if why := why_not(db, name):
-        raise UsageError(why)
-    if found := [job_id for job_id in waiting if fnmatchcase(job_id, name)]:
-        return found
+def _matches_none(db: Connection, name: str) -> UsageError:
     if approved := sum(fnmatchcase(job_id, name) for job_id in approved_ids(db)):
         are = "is" if approved == 1 else "are"
-        raise UsageError(
+        return UsageError(
             f"{plural(approved, 'job')} called '{name}' {are} already approved; no other job waits"
         )
+    waiting = list(islice(waiting_ids(db), MOST_COMPARED))
     if not waiting:
-        raise UsageError(f"no job is called '{name}', and {NOTHING_WAITS}")
+        return UsageError(f"no job is called '{name}', and {NOTHING_WAITS}")
     near = nearest(name, waiting)
-    example = ", ".join(list(waiting)[:SHOWN])
-    raise UsageError(
+    example = ", ".join(waiting[:SHOWN])
+    return UsageError(
         f"no job that waits for approval is called '{name}'",
         next_step=f"did you mean '{near}'?" if near else f"waiting: {example}",
     )
@@ -152,14 +188,17 @@ def _effect(released: int) -> str:
     return f"{plural(released, 'job')} can start" if released else "no other job becomes ready"
 
 
-def _report(applied: Sequence[Applied], waiting: int, released: int, run: str) -> int:
-    objections = [one for one in applied if one.objection]
-    for one in objections:
-        print_text(f"{one.decision.job_id}: {one.objection}")
-    approved = len(applied) - len(objections)
+def _report(applied: Iterable[Applied], chosen: Chosen, run: str) -> ExitCode:
+    approved = objected = 0
+    for one in applied:
+        if one.objection:
+            objected += 1
+            print_text(f"{one.decision.job_id}: {one.objection}")
+        else:
+            approved += 1
     if approved:
-        left = max(0, waiting - approved)
+        left = max(0, chosen.waiting - approved)
         still = f"; {left} still to approve" if left else ""
-        print_text(f"{plural(approved, 'job')} approved: {_effect(released)}{still}")
+        print_text(f"{plural(approved, 'job')} approved: {_effect(chosen.released)}{still}")
         print_text(f"  → {run}")
-    return ExitCode.USAGE if objections else ExitCode.DONE
+    return ExitCode.USAGE if objected else ExitCode.DONE

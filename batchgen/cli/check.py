@@ -204,7 +204,7 @@ def check_results(
     from batchgen.processes import map_in_processes
     from batchgen.runs.context import open_run
     from batchgen.runs.ownership import refuse_copy
-    from batchgen.runs.workers import workers
+    from batchgen.runs.workers import shared_folders, workers
 
     began = time.monotonic()
     with open_run(path) as run:
@@ -217,10 +217,11 @@ def check_results(
         request = Request(path, selection, asked, run.is_rehearsal)
         with ExitStack() as stack:
             begin = partial(_begin, stack)
-            hands = stack.enter_context(workers(ray, os.environ, map_in_processes, folder.files))
+            seen = shared_folders(run.results)
+            hands = stack.enter_context(workers(ray, os.environ, map_in_processes, *seen))
             report = checking.check(
                 db,
-                folder.root,
+                run.results,
                 folder.measures,
                 run.manifest.catalog,
                 selection,

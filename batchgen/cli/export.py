@@ -154,10 +154,10 @@ def export_results(path: Path, target: Path, asked: ExportOptions, *, as_json: b
     """Make or continue the dataset in `target`. Raises the tree's errors."""
     from batchgen.cli.progress import progress_bar
     from batchgen.export import exporting
-    from batchgen.manifest.header_checks import refuse_address
     from batchgen.runs.context import open_run
+    from batchgen.storage.locations import parse_folder
 
-    refuse_address(str(target))
+    parse_folder(str(target))
     with ExitStack() as stack:
         run = stack.enter_context(open_run(path))
         db = run.db

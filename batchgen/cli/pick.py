@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -12,10 +13,10 @@ from batchgen.cli.completion import complete_jobs
 from batchgen.cli.console import print_json, print_text
 from batchgen.cli.options import JSON, MANIFEST, SELECTION, all_of
 from batchgen.errors import ExitCode, UsageError
-from batchgen.jobs import JobState
 from batchgen.runs.decision_log import MOST_FILES, Decision, Verb
 from batchgen.state.conditions import WITH_RESULT
-from batchgen.state.queries import Selection, select_any, select_jobs
+from batchgen.state.queries import Selection, select_any
+from batchgen.state.results import some_ids
 from batchgen.state.reviews import results_to_pick
 from batchgen.state.selection import names_only
 from batchgen.text import command_line, nearest, plural
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from batchgen.jobs import JsonObject
     from batchgen.runs.context import OpenRun
-    from batchgen.runs.decisions import Decided
+    from batchgen.runs.decisions import Counted, Decided
 
 DONE_TO = {Verb.KEEP: "kept", Verb.REJECT: "rejected", Verb.UNPICK: "no longer picked"}
 
@@ -93,21 +94,23 @@ def pick_results(
     UsageError if nothing selected has a result, MissingFileError.
     """
     from batchgen.runs.context import open_run
-    from batchgen.runs.decisions import decide
+    from batchgen.runs.decisions import Counted, decide
 
     with open_run(path) as run:
         db = run.db
         selection = replace(selection, jobs=(*names_only(db, names), *selection.jobs))
         found = results_to_pick(db, selection, position)
-        if not found:
+        first = next(found, None)
+        if first is None:
             raise _nothing(run, selection, position)
         again = run.command("retry", "--state", "rejected")
-    at = time.time()
-    decisions = [
-        Decision(verb, job_id, at, attempt=attempt, position=position) for job_id, attempt in found
-    ]
-    with decide(run.folder, path, decisions) as decided:
-        outcome = _outcome(verb, len(decisions), decided)
+        at = time.time()
+        decisions = Counted(
+            Decision(verb, job_id, at, attempt=attempt, position=position)
+            for job_id, attempt in chain((first,), found)
+        )
+        with decide(run.folder, path, decisions) as decided:
+            outcome = _outcome(verb, decisions, decided)
     if as_json:
         print_json(_to_json(outcome))
     else:
@@ -128,12 +131,16 @@ class _Outcome:
     objections: tuple[tuple[str, str], ...]
 
 
-def _outcome(verb: Verb, count: int, decided: Decided | None) -> _Outcome:
+def _outcome(verb: Verb, decisions: Counted, decided: Decided | None) -> _Outcome:
     if decided is None:
-        return _Outcome(verb, 0, count, ())
-    found = decided.applied
-    objections = tuple((one.decision.job_id, one.objection) for one in found if one.objection)
-    return _Outcome(verb, len(found) - len(objections), 0, objections)
+        return _Outcome(verb, 0, decisions.count, ())
+    picked, objections = 0, []
+    for one in decided.applied:
+        if one.objection:
+            objections.append((one.decision.job_id, one.objection))
+        else:
+            picked += 1
+    return _Outcome(verb, picked, 0, tuple(objections))
 
 
 def _nothing(run: OpenRun, selection: Selection, position: int | None) -> UsageError:
@@ -143,7 +150,7 @@ def _nothing(run: OpenRun, selection: Selection, position: int | None) -> UsageE
             f"none of the selected jobs has a {what} to pick",
             next_step=f"{command_line('status', run.manifest.path)} shows what is done",
         )
-    known = [job_id for _, job_id, _ in select_jobs(run.db, Selection(), tuple(JobState))]
+    known = some_ids(run.db, "job")
     near = next((found for name in selection.jobs if (found := nearest(name, known))), None)
     return UsageError("no job is selected", next_step=near and f"did you mean '{near}'?")
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from batchgen.runs.estimates import Cost
     from batchgen.runs.options import RunOptions
     from batchgen.runs.plan import ModelPlan, Plan
-    from batchgen.state.planned import PlanCounts
+    from batchgen.state.plan_counts import PlanCounts
 
 SHOWN_CHANGES = 20
 SHOWN_RENAMED = 10

@@ -52,7 +52,7 @@ def _make(path: Path, out: Path | None, ray: str | None) -> Made:
     from batchgen.report.making import Subject, make_report
     from batchgen.report.page import RunCommands
     from batchgen.runs.context import open_run
-    from batchgen.runs.workers import workers
+    from batchgen.runs.workers import shared_folders, workers
 
     with open_run(path) as run, progress_bar(None, "thumbnails") as bar:
 
@@ -61,20 +61,21 @@ def _make(path: Path, out: Path | None, ray: str | None) -> Made:
             bar.update(number - bar.n)
 
         shell = RunCommands(str(path), rehearsal=run.is_rehearsal)
-        subject = Subject(run.manifest.name, run.folder.root, shell, time.time())
+        subject = Subject(run.manifest.name, run.results, shell, time.time())
         target = _target(run.folder, out)
         # The report's own folder may not exist yet.
-        seen = (run.folder.files, next(one for one in target.absolute().parents if one.is_dir()))
+        above = next(one for one in target.absolute().parents if one.is_dir())
+        seen = (*shared_folders(run.results), above)
         with workers(ray, os.environ, map_in_processes, *seen) as hands:
             return make_report(run.db, subject, target, on_thumbnail, hands)
 
 
 def _target(folder: RunFolder, out: Path | None) -> Path:
-    from batchgen.manifest.header_checks import refuse_address
+    from batchgen.storage.locations import parse_folder
 
     if out is None:
         return folder.root / "report"
-    refuse_address(str(out))
+    parse_folder(str(out))
     # A link that the user names is the user's choice; one in the run's folder may not be.
     return out.resolve() if out.is_symlink() else out
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import time
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -16,15 +17,18 @@ from batchgen.errors import ExitCode, UsageError
 from batchgen.jobs import JobState
 from batchgen.runs.decision_log import Decision, Verb
 from batchgen.state.conditions import UNDECIDED
-from batchgen.state.manual_actions import has_open_request, is_uploading
+from batchgen.state.manual_actions import is_uploading
 from batchgen.state.queries import (
     Selection,
     attempts_of,
     job_named,
     latest_requests,
+    only_selected,
     open_price,
+    paid_for,
     select_jobs,
 )
+from batchgen.state.results import MOST_COMPARED
 from batchgen.state.selection import exactly, names_only
 from batchgen.text import command_line, did_you_mean, plural
 
@@ -48,15 +52,6 @@ COMPARED = 50
 
 SHORTEST_ID = 8
 """Characters. Ids that are made for everyone's requests are longer; `x` was mistyped."""
-
-RESOLVABLE = (
-    JobState.UNKNOWN,
-    JobState.SUBMITTING,
-    JobState.LOST,
-    JobState.FETCHING,
-    JobState.FAILED,
-)
-"""States in which there may be something to decide."""
 
 _ASKS_FIRST = (
     "the next run asks for its request once more, and pays to submit it again only if that request"
@@ -189,7 +184,7 @@ def _jobs_to_resolve(run: OpenRun, names: Sequence[str]) -> dict[int, str]:
 
 
 def _only(db: Connection, jobs: dict[int, str], selection: Selection) -> dict[int, str]:
-    selected = {seq for seq, _, _ in select_jobs(db, selection, RESOLVABLE)}
+    selected = only_selected(db, jobs, selection)
     kept = {seq: job_id for seq, job_id in jobs.items() if seq in selected}
     if not kept:
         raise UsageError(
@@ -204,14 +199,12 @@ def _jobs_named(run: OpenRun, name: str, states: tuple[JobState, ...]) -> list[t
     found = _unknown(db, Selection((name,)), states)
     # A lost request, one set aside and a result that was never downloaded need the exact id: a glob
     # must not give up what is paid and may still be downloaded.
-    paid = [*select_jobs(db, Selection((name,)), (JobState.LOST, JobState.FETCHING))]
-    aside = select_jobs(db, Selection((name,)), (JobState.FAILED,))
-    paid += [one for one in aside if has_open_request(db, one[0])]
-    found += [(seq, job_id) for seq, job_id, _ in paid if name == exactly(job_id)]
+    paid = paid_for(db, Selection((name,)))
+    found += [(seq, job_id) for seq, job_id in paid if name == exactly(job_id)]
     if found:
         return found
-    if paid:
-        ids = [job_id for _, job_id, _ in paid]
+    ids = [job_id for _, job_id in islice(paid_for(db, Selection((name,))), SHOWN + 1)]
+    if ids:
         more = ", …" if len(ids) > SHOWN else ""
         raise UsageError(
             f"no job is unknown{'' if name == EVERY_JOB else f' among {name}'}; jobs that are lost,"
@@ -221,7 +214,7 @@ def _jobs_named(run: OpenRun, name: str, states: tuple[JobState, ...]) -> list[t
     known = [state for state in JobState if any(select_jobs(db, Selection((name,)), (state,)))]
     if known and name != EVERY_JOB:
         raise UsageError(f"{name} is {known[0].value}, not unknown: there is nothing to resolve")
-    unknown = [job_id for _, job_id in _unknown(db, Selection(), states)]
+    unknown = [job_id for _, job_id in _unknown(db, Selection(), states)[:MOST_COMPARED]]
     shows = f"{command_line('status', run.manifest.path)} lists the unknown ones"
     raise UsageError(
         "no job is unknown: there is nothing to resolve"
@@ -249,15 +242,19 @@ def _cost_again(db: Connection, jobs: Iterable[int]) -> str:
     return f" · {' + '.join(filter(None, (usd, more)))}" if prices else ""
 
 
-def _report(applied: Sequence[Applied], run_again: str, cost: str) -> int:
-    objections = [one.objection for one in applied if one.objection]
+def _report(applied: Iterable[Applied], run_again: str, cost: str) -> int:
+    decided = objected = 0
+    verb = ""
     for one in applied:
+        verb = one.decision.verb.value.replace("_", " ")
         asks_first = one.decision.verb is Verb.RESUBMIT and one.after is JobState.QUEUED
         then = _ASKS_FIRST if asks_first else _NEXT[one.decision.verb]
         print_text(f"{one.decision.job_id}: {one.objection or then}")
-    decided = len(applied) - len(objections)
+        if one.objection:
+            objected += 1
+        else:
+            decided += 1
     if decided:
-        verb = applied[0].decision.verb.value.replace("_", " ")
         print_text(f"{plural(decided, 'decision')} recorded: {verb}{cost}")
         print_text(f"  → {run_again}")
-    return ExitCode.USAGE if objections else ExitCode.DONE
+    return ExitCode.USAGE if objected else ExitCode.DONE

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from batchgen.jobs import JsonValue
-    from batchgen.state.manual_actions import Held
+    from batchgen.state.approvals import Held
     from batchgen.state.records import FailureCause, Failures, Money
 
 SHOWN_TO_PROGRAMS = 1000

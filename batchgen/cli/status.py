@@ -24,9 +24,9 @@ from batchgen.cli.run_lines import (
 from batchgen.errors import MissingFileError, UsageError
 from batchgen.jobs import IN_FLIGHT, JobState, counts_line
 from batchgen.manifest.tuning import limits_line
+from batchgen.state.approvals import held_back
 from batchgen.state.costs import money_line
 from batchgen.state.database import snapshot
-from batchgen.state.manual_actions import held_back
 from batchgen.state.meta import Meta, get_meta, limits_in_force
 from batchgen.state.queries import (
     Selection,

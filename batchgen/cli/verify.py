@@ -1,4 +1,4 @@
-"""`batchgen verify`: compare the files on disk with the state; changes nothing."""
+"""`batchgen verify`: compare the files with the state; changes nothing."""
 
 from __future__ import annotations
 
@@ -45,25 +45,26 @@ class _Report(Protocol):
 def verify(
     manifest: Path, jobs: tuple[str, ...], ray: str | None, quick: bool, as_json: bool
 ) -> int:
-    """Compare the files on disk with the state.
+    """Compare the files, on the disk or in the bucket, with the state.
 
     It changes nothing, and works during a run, too. Exit code 0: all files are sound; 1: something
     is wrong.
     """
-    from batchgen.processes import map_in_threads
     from batchgen.runs.context import open_run
     from batchgen.runs.verify import check_files, orphaned_files
-    from batchgen.runs.workers import workers
+    from batchgen.runs.workers import shared_folders, workers
     from batchgen.state.queries import Selection, not_downloaded
+    from batchgen.storage.results import open_results
 
     selection = Selection(jobs)
     checked = problems = 0
     with open_run(manifest) as run:
-        db, folder = run.db, run.folder
+        db, results = run.db, open_results(run.results)
         report: _Report = _Document(run.manifest.name) if as_json else _Text(run.command("repair"))
         # Sizes alone are no work.
-        with workers(None if quick else ray, os.environ, map_in_threads, folder.files) as hands:
-            files = check_files(db, folder, selection, quick=quick, workers=hands)
+        seen = shared_folders(run.results)
+        with workers(None if quick else ray, os.environ, None, *seen) as hands:
+            files = check_files(db, results, selection, quick=quick, workers=hands)
             for one in _with_progress(files, db, selection):
                 checked += 1
                 if one.damage:
@@ -74,7 +75,7 @@ def verify(
             report.problem(job_id, None, f"its result was not downloaded: {why}")
         # With --job, other files are not of interest.
         if not selection.jobs:
-            for name in orphaned_files(db, folder):
+            for name in orphaned_files(db, results):
                 report.orphan(name)
     report.end(checked, problems)
     return ExitCode.SOME_FAILED if problems else ExitCode.DONE

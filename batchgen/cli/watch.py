@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from batchgen.runs.context import FoundRun
     from batchgen.runs.folder import RunFolder
+    from batchgen.state.database import Connection
+    from batchgen.storage.locations import Location
 
 _VERBS = {
     Action.KEEP: Verb.KEEP,
@@ -53,7 +55,9 @@ def watch(manifest: Path, port: int, show: bool) -> int:
     watched = Watched(name, str(manifest), root, run.folder.state, root / "report")
     _refuse_other_manifest(run)
     controls = _Run(manifest, run)
-    ports = Ports(controls.decide, controls.at_work, is_rehearsal, time.time, controls.tune)
+    ports = Ports(
+        controls.decide, controls.at_work, is_rehearsal, controls.results, time.time, controls.tune
+    )
     asyncio.run(_serve(watched, ports, port, open_in_browser if show else None))
     return 0
 
@@ -148,6 +152,11 @@ class _Run:
                 return Outcome(handed=True)
             found = [(_of_page(one.decision), one.objection) for one in decided.applied]
         return Outcome(False, tuple((one, why) for one, why in found if why))
+
+    def results(self, db: Connection) -> Location:
+        from batchgen.runs.ownership import results_of
+
+        return results_of(db, self.folder)
 
     def at_work(self) -> bool | None:
         from batchgen.runs.folder import is_locked

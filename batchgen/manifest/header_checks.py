@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from batchgen.manifest.units import parse_duration, parse_moment
 from batchgen.models.messages import InputProblem, describe_path, format_value
 from batchgen.models.own_models import is_model_id
 from batchgen.notify import Notify, Occasion, read_address
+from batchgen.storage.locations import BucketLocation, FolderLocation, parse_location
 from batchgen.text import did_you_mean
 
 if TYPE_CHECKING:
@@ -66,19 +66,33 @@ def meaning_problems(header: Any, catalog: Catalog) -> list[InputProblem]:
 
 
 def _folder_problems(output: Mapping[str, Any]) -> list[InputProblem]:
-    folder = output.get("dir")
+    found = [_folder_problem(output, "dir"), _folder_problem(output, "state")]
+    problems = [one for one in found if one is not None]
+    if problems or not isinstance(output.get("state"), str):
+        return problems
+    if isinstance(parse_location(str(output.get("dir", ""))), FolderLocation):
+        what = "output.state is for results in a bucket: the state of others is in output.dir"
+        return [InputProblem(("output", "state"), what, "leave it out", at_key=True)]
+    return []
+
+
+def _folder_problem(output: Mapping[str, Any], key: str) -> InputProblem | None:
+    folder = output.get(key)
     if not isinstance(folder, str):
-        return []
+        return None
     try:
-        refuse_address(folder)
+        location = parse_location(folder)
+        if key == "state" and isinstance(location, BucketLocation):
+            what = "the state must be in a folder of this machine: a bucket has no locks"
+            return InputProblem(("output", key), what, "name a folder, or leave it out")
         if folder.startswith("~/") or folder == "~":
             Path(folder).expanduser()
     except InputError as exc:
-        return [InputProblem(("output", "dir"), exc.what, exc.next_step)]
+        return InputProblem(("output", key), exc.what, exc.next_step)
     except RuntimeError:
         what = "you have no home folder here, so '~' leads nowhere"
-        return [InputProblem(("output", "dir"), what, "write the whole path, or set HOME")]
-    return []
+        return InputProblem(("output", key), what, "write the whole path, or set HOME")
+    return None
 
 
 def _accepted_fields(run: Mapping[str, Any]) -> set[str]:
@@ -163,23 +177,6 @@ def without(value: Any, wrong: Collection[ValuePath], path: ValuePath = ()) -> A
             if (*path, index) not in wrong
         ]
     return value
-
-
-_SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")
-
-
-def refuse_address(folder: str) -> None:
-    """Raise InputError for s3://… and the like, which would become a local folder of that name."""
-    found = _SCHEME.match(folder)
-    if found is None:
-        return
-    scheme = found[1].lower()
-    hint = "name a folder; copy from it when it is done: --on-done '… \"$BATCHGEN_FOLDER\" …'"
-    raise InputError(
-        f"{scheme}:// is an address, and batchgen writes to folders of this machine only",
-        where=folder,
-        next_step="write the path alone, without file://" if scheme == "file" else hint,
-    )
 
 
 KEY = "notify"

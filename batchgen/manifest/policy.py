@@ -19,6 +19,7 @@ from batchgen.manifest.units import (
     parse_rate,
     read_halt,
 )
+from batchgen.storage.locations import BucketLocation, parse_location
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -101,7 +102,10 @@ DATA = "data"
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """`dir` is relative to the working directory. `name` is the template of file names.
+    """`dir` is the run's folder, relative to the working directory; it has the state.
+
+    Results are in the `bucket`, such as `s3://bucket/prefix`, or below `dir` if that is empty.
+    `name` is the template of file names.
 
     `allow_hosts` are hosts, or `*.domain`, that results may come from besides the vendor's own.
     Nothing is submitted unless `min_free` bytes are free: 0 never checks, None leaves the limit to
@@ -109,6 +113,7 @@ class Output:
     """
 
     dir: Path
+    bucket: str = ""
     name: str = DEFAULT_NAME
     allow_hosts: tuple[str, ...] = ()
     min_free: int | None = None
@@ -215,10 +220,18 @@ def build_policy(run: Mapping[str, Any]) -> Policy:
 
 
 def build_output(output: Mapping[str, Any], name: str) -> Output:
-    # Otherwise `~` becomes a folder of that name, which is dangerous to delete.
-    folder = Path(output.get("dir", f"output/{name}"))
+    results = parse_location(output.get("dir", f"output/{name}"))
+    bucket, folder = "", Path(f"output/{name}")
+    if isinstance(results, BucketLocation):
+        bucket = results.url
+    else:
+        folder = results.root
+    if "state" in output:
+        folder = Path(output["state"])
     return Output(
+        # Otherwise `~` becomes a folder of that name, which is dangerous to delete.
         dir=folder.expanduser() if folder.parts[:1] == ("~",) else folder,
+        bucket=bucket,
         name=output.get("name", DEFAULT_NAME),
         allow_hosts=tuple(output.get("allow_hosts", ())),
         min_free=parse_bytes(output["min_free"]) if "min_free" in output else None,

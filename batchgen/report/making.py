@@ -18,6 +18,7 @@ from batchgen.report.thumbnails import ThumbnailTask, make_thumbnails
 from batchgen.state.costs import money
 from batchgen.state.database import snapshot
 from batchgen.state.report_queries import attempt_times, count_visible, reported_jobs, troubled_jobs
+from batchgen.storage.locations import BucketLocation
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from batchgen.report.page import RunCommands
     from batchgen.state.database import Connection
     from batchgen.state.records import ReportedJob
+    from batchgen.storage.locations import Location
 
 
 SHOWN_CAUSES = 200
@@ -36,10 +38,10 @@ SHOWN_CAUSES = 200
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """The run that a report is about. `root` is its folder; `made_at` is in epoch seconds."""
+    """The run that a report is about; `made_at` is in epoch seconds."""
 
     name: str
-    root: Path
+    results: Location
     commands: RunCommands
     made_at: float
 
@@ -64,16 +66,16 @@ def make_report(
 ) -> Made:
     """Make or update the report. `on_progress` gets the thumbnails made so far, and their total.
 
-    Raises OutputError if `out` is not a report's folder, DiskFullError, StorageError.
+    Raises OutputError if `out` is not a report's folder, DiskFullError, StorageError, BucketError.
     """
     folder = ReportFolder(out)
     with disk_errors(out):
         folder.create()
         # Most thumbnails first, without a snapshot: while one is held, a running run's write-ahead
         # log cannot be truncated.
-        before = _make_thumbs(db, subject.root, folder, on_progress, workers)
+        before = _make_thumbs(db, subject.results, folder, on_progress, workers)
         with snapshot(db):
-            rest = _make_thumbs(db, subject.root, folder, on_progress, workers)
+            rest = _make_thumbs(db, subject.results, folder, on_progress, workers)
             jobs = _write_page(db, subject, folder)
         folder.remove_stale()
     return Made(folder.page, jobs, rest.files, before.new + rest.new, rest.without)
@@ -90,12 +92,12 @@ class _Thumbs:
 
 def _make_thumbs(
     db: Connection,
-    root: Path,
+    results: Location,
     folder: ReportFolder,
     on_progress: Callable[[int, int], None],
     workers: MapFiles,
 ) -> _Thumbs:
-    files, tasks = _missing_thumbs(db, root, folder)
+    files, tasks = _missing_thumbs(db, results, folder)
     without = 0
     for number, why in enumerate(make_thumbnails(tasks, workers), 1):
         without += why is not None
@@ -105,17 +107,29 @@ def _make_thumbs(
 
 def _write_page(db: Connection, subject: Subject, folder: ReportFolder) -> int:
     chunks, jobs = _write_chunks(db, folder)
-    way = os.path.relpath(subject.root.absolute(), folder.root.absolute())
-    files = quote(way.replace(os.sep, "/")) + "/"
     document: JsonValue = {
         **head_document(db, subject.commands, jobs),
-        "files": files,
+        "files": _way_to(subject.results, folder),
+        "bucket": bucket_shown(subject.results),
         "chunks": list(chunks),
     }
     head = folder.write_hashed("data", "head.js", head_script(document))
     night = night_of(lambda: attempt_times(db))
     write_page(folder, page_facts(db, subject.name, subject.made_at, night), head)
     return jobs
+
+
+def _way_to(results: Location, folder: ReportFolder) -> str:
+    """Return what leads a browser from the page to the originals; empty if nothing does."""
+    if isinstance(results, BucketLocation):
+        return ""
+    way = os.path.relpath(results.root.absolute(), folder.root.absolute())
+    return quote(way.replace(os.sep, "/")) + "/"
+
+
+def bucket_shown(results: Location) -> str:
+    """Return what the page shows before the path of a file in a bucket."""
+    return results.of("") if isinstance(results, BucketLocation) else ""
 
 
 def page_facts(db: Connection, name: str, at: float, night: Night | None) -> Facts:
@@ -131,19 +145,18 @@ def _pages(db: Connection) -> Iterator[list[ReportedJob]]:
 
 
 def _missing_thumbs(
-    db: Connection, root: Path, folder: ReportFolder
+    db: Connection, results: Location, folder: ReportFolder
 ) -> tuple[int, list[ThumbnailTask]]:
     """Return the number of files, and the thumbnails that do not exist yet."""
     files, tasks = 0, {}
-    # Absolute: a worker may be in another folder.
-    root = root.absolute()
+    results = results.absolute()
     for page in _pages(db):
         for file in (file for job in page for file in job.files):
             files += 1
             target = folder.thumb(thumb_name(file.sha256))
             folder.kept.add(target)
             if target not in tasks and not target.exists():
-                tasks[target] = ThumbnailTask(str(root / file.path), str(target.absolute()))
+                tasks[target] = ThumbnailTask(results, file.path, str(target.absolute()))
     return files, list(tasks.values())
 
 

@@ -19,6 +19,8 @@ from batchgen.downloads.media import (
 from batchgen.downloads.pictures import READERS, damage_translated
 from batchgen.fs import own_part, publishing
 from batchgen.processes import map_in_processes
+from batchgen.storage.results import open_results
+from batchgen.storage.stamps import ObstacleError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     from av.container import InputContainer
 
     from batchgen.processes import MapFiles
+    from batchgen.storage.locations import Location
 
 
 LONGEST_SIDE = 448
@@ -39,20 +42,24 @@ WAVE_COLOUR = (91, 140, 190, 255)
 
 @dataclass(frozen=True, slots=True)
 class ThumbnailTask:
-    """A file, and the path of its thumbnail."""
+    """A file, as the state names it, and the path of its thumbnail on this machine."""
 
-    source: str
+    location: Location
+    path: str
     target: str
 
 
 def make_thumbnail(task: ThumbnailTask) -> str | None:
     """Write the thumbnail; return None, or why the file has none.
 
-    Raises OSError if the thumbnail cannot be written.
+    Raises OSError if the thumbnail cannot be written; BucketError and BucketUnavailableError, which
+    say nothing about the file.
     """
     try:
-        with Path(task.source).open("rb") as file:
+        with open_results(task.location).open(task.path) as file:
             picture = _picture(file)
+    except ObstacleError as exc:
+        return exc.obstacle
     except OSError as exc:
         return exc.strerror or str(exc)
     except CorruptFileError as exc:
@@ -155,7 +162,7 @@ def make_thumbnails(
 ) -> Iterator[str | None]:
     """Yield for each, in order, None or why its thumbnail could not be made.
 
-    Raises OSError if one cannot be written, StorageError if processes die before they get a file.
+    Raises as `make_thumbnail` does, and StorageError if processes die before they get a file.
     """
     return workers(make_thumbnail, tasks, _lost)
 

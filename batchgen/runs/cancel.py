@@ -11,7 +11,7 @@ from batchgen.jobs import JobState
 from batchgen.runcomfy.outcomes import Cancelled, Halted, NoAnswer
 from batchgen.runs.context import RunContext
 from batchgen.runs.decision_log import Decision, Verb
-from batchgen.runs.decisions import decide
+from batchgen.runs.decisions import Counted, decide
 from batchgen.runs.ownership import claim_for_provider
 from batchgen.runs.ports import connected
 from batchgen.state.database import transaction
@@ -20,6 +20,7 @@ from batchgen.state.transitions import Ending, ended
 from batchgen.text import command_line
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from batchgen.engine.decisions import PollOutcome
@@ -60,27 +61,33 @@ async def cancel(path: Path, options: RunOptions, world: World) -> Cancellation:
     A selection that names no job at all is a UsageError.
     """
     place = RunContext.of(path, options, world)
-    jobs = _cancellable(place, options.selection)
-    decisions = [Decision(Verb.CANCEL, job_id, world.now()) for job_id in jobs]
-    with decide(place.folder, path, decisions) as decided:
-        if decided is None:
-            return Cancellation(handed_over=len(jobs))
-        asked = [one.seq for one in decided.applied if one.ask_vendor and one.seq is not None]
-        requests = [live for seq in asked if (live := live_request(decided.db, seq))]
-        granted = await _ask_vendor(place, decided.db, requests) if requests else 0
-        at_once = len(decided.applied) - len(asked)
-        return Cancellation(at_once + granted, len(requests) - granted)
-
-
-def _cancellable(place: RunContext, selection: Selection) -> list[str]:
     with place.open() as run:
-        if not select_any(run.db, selection):
-            raise UsageError(
-                "no job is selected",
-                next_step="check --job, --model, --tag, --state and --cause"
-                f"; {command_line('status', place.manifest.path)} lists the jobs",
-            )
-        return [job_id for _, job_id, _ in select_jobs(run.db, selection, CANCELLABLE)]
+        found = _cancellable(place, run.db, options.selection)
+        at = world.now()
+        decisions = Counted(Decision(Verb.CANCEL, job_id, at) for job_id in found)
+        with decide(place.folder, path, decisions) as decided:
+            if decided is None:
+                return Cancellation(handed_over=decisions.count)
+            at_once, asked = 0, []
+            for one in decided.applied:
+                if one.ask_vendor and one.seq is not None:
+                    asked.append(one.seq)
+                else:
+                    at_once += 1
+            requests = [live for seq in asked if (live := live_request(decided.db, seq))]
+            granted = await _ask_vendor(place, decided.db, requests) if requests else 0
+            return Cancellation(at_once + granted, len(requests) - granted)
+
+
+def _cancellable(place: RunContext, db: Connection, selection: Selection) -> Iterator[str]:
+    """Ids, as a stream. Raises UsageError at once."""
+    if not select_any(db, selection):
+        raise UsageError(
+            "no job is selected",
+            next_step="check --job, --model, --tag, --state and --cause"
+            f"; {command_line('status', place.manifest.path)} lists the jobs",
+        )
+    return (job_id for _, job_id, _ in select_jobs(db, selection, CANCELLABLE))
 
 
 async def _ask_vendor(place: RunContext, db: Connection, requests: list[LiveRequest]) -> int:

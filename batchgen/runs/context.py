@@ -8,9 +8,15 @@ from typing import TYPE_CHECKING, Self
 
 from batchgen.runcomfy.base import api_base, is_loopback
 from batchgen.runs.folder import RunFolder
-from batchgen.runs.ownership import is_rehearsal, provider_name, refuse_other_manifest
+from batchgen.runs.ownership import (
+    is_rehearsal,
+    provider_name,
+    refuse_other_manifest,
+    results_of,
+)
 from batchgen.runs.prepare import read_header
 from batchgen.state.database import reading
+from batchgen.storage.locations import BucketLocation, FolderLocation
 from batchgen.text import command_line
 
 if TYPE_CHECKING:
@@ -22,6 +28,7 @@ if TYPE_CHECKING:
     from batchgen.proxies import Proxies
     from batchgen.runs.options import RunOptions
     from batchgen.state.database import Connection
+    from batchgen.storage.locations import Location
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +64,11 @@ class OpenRun(FoundRun):
     def is_rehearsal(self) -> bool:
         """Whether the next command needs --emulator."""
         return is_rehearsal(self.db)
+
+    @property
+    def results(self) -> Location:
+        """Where the files of the results are."""
+        return results_of(self.db, self.folder)
 
     def command(self, verb: str, *words: str) -> str:
         """Build the command that goes on with this run, to be copied into a shell."""
@@ -118,6 +130,12 @@ class RunContext(FoundRun):
     @property
     def on_this_machine(self) -> bool:
         return self.options.emulator or is_loopback(self.base)
+
+    @property
+    def results(self) -> Location:
+        """Where the files of the results go: a rehearsal's stay on this machine."""
+        bucket = "" if self.options.emulator else self.manifest.output.bucket
+        return BucketLocation(bucket) if bucket else FolderLocation(self.folder.root)
 
     @property
     def proxies(self) -> Proxies:

@@ -11,6 +11,7 @@ import math
 import os
 from dataclasses import dataclass, field
 from enum import StrEnum
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from batchgen.fs import disk_errors, open_to_read
@@ -23,7 +24,7 @@ from batchgen.state.queries import job_named, job_numbered
 from batchgen.state.reviews import Pick
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from batchgen.jobs import JsonValue
@@ -82,7 +83,7 @@ class Applied:
     """A decision and its outcome; `objection` says why it could not be applied.
 
     `model`, `before` and `after` are the job's model and states. `ask_vendor`: the job has a
-    request, so only the vendor can cancel it.
+    request, so only the vendor can cancel it. `place` is where its line begins in the file.
     """
 
     decision: Decision
@@ -92,6 +93,7 @@ class Applied:
     model: str = ""
     before: JobState = JobState.PENDING
     after: JobState = JobState.PENDING
+    place: int = 0
 
     @property
     def stays_done(self) -> bool:
@@ -99,18 +101,55 @@ class Applied:
         return self.after is JobState.DONE and self.before is not JobState.DONE
 
 
-def append_decisions(path: Path, decisions: Sequence[Decision]) -> None:
-    """Write the decisions to the disk. Raises OutputError, StorageError or DiskFullError."""
-    lines = "".join(json.dumps(_to_json(decision)) + "\n" for decision in decisions)
+@dataclass(frozen=True, slots=True)
+class Written:
+    """How many decisions were written, and where: each span is a first byte and the one behind.
+
+    `latest` is the time of the latest, 0 if there is none.
+    """
+
+    count: int
+    latest: float
+    spans: tuple[tuple[int, int], ...]
+
+    def has(self, one: Applied) -> bool:
+        return any(first <= one.place < end for first, end in self.spans)
+
+
+WRITTEN_AT_ONCE = 1000
+"""Decisions per write. Fewer are one write: the run never reads a part of what belongs together."""
+
+
+def append_decisions(path: Path, decisions: Iterable[Decision]) -> Written:
+    """Write the decisions to the disk, as they come: a million need no more memory than ten.
+
+    Raises OutputError, StorageError or DiskFullError.
+    """
+    count, latest = 0, 0.0
+    spans: list[tuple[int, int]] = []
+    rest = iter(decisions)
     with disk_errors(path):
         descriptor = os.open(path, APPEND, 0o600)
         try:
             end_torn_line(descriptor)
-            # One write, so that the runner never reads a part of decisions that belong together.
-            write_all(descriptor, lines.encode())
+            while page := list(islice(rest, WRITTEN_AT_ONCE)):
+                lines = "".join(json.dumps(_to_json(one)) + "\n" for one in page).encode()
+                write_all(descriptor, lines)
+                end = os.lseek(descriptor, 0, os.SEEK_CUR)
+                _add_span(spans, end - len(lines), end)
+                count += len(page)
+                latest = max(latest, *(one.at for one in page))
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+    return Written(count, latest, tuple(spans))
+
+
+def _add_span(spans: list[tuple[int, int]], first: int, end: int) -> None:
+    """One span, unless another process wrote in between."""
+    if spans and spans[-1][1] == first:
+        first, _ = spans.pop()
+    spans.append((first, end))
 
 
 def has_new(db: Connection, path: Path) -> bool:
@@ -142,19 +181,13 @@ def apply_page(db: Connection, path: Path) -> Page:
     if not whole:
         return Page((), more=False)
     set_meta(db, Meta.DECISIONS_READ, str(offset + len(whole)))
-    found = (_parse(line) for line in whole.splitlines())
-    applied = tuple(_apply(db, decision) for decision in found if decision)
-    return Page(applied, more=len(data) >= PAGE_BYTES)
-
-
-def apply_new(db: Connection, path: Path) -> list[Applied]:
-    """Apply all of it, in one transaction of the caller. Raises as `apply_page` does."""
     applied: list[Applied] = []
-    while True:
-        page = apply_page(db, path)
-        applied += page.applied
-        if not page.more:
-            return applied
+    # As bytes: a JSON text has no line break inside, whatever else ends a line for `str`.
+    for line in whole.splitlines(keepends=True):
+        if decision := _parse(line):
+            applied.append(_apply(db, decision, offset))
+        offset += len(line)
+    return Page(tuple(applied), more=len(data) >= PAGE_BYTES)
 
 
 def _read_from(path: Path, offset: int) -> bytes:
@@ -168,19 +201,19 @@ def _read_from(path: Path, offset: int) -> bytes:
             return file.read(PAGE_BYTES) + file.readline()
 
 
-def _apply(db: Connection, decision: Decision) -> Applied:
+def _apply(db: Connection, decision: Decision, place: int) -> Applied:
     if decision.verb is Verb.TUNE:
         # Nothing of the state's: the run in progress takes it up, and no later one does.
-        return Applied(decision, None)
+        return Applied(decision, None, place=place)
     job = job_named(db, decision.job_id)
     if job is None:
-        return Applied(decision, None, f"there is no job {decision.job_id}")
+        return Applied(decision, None, f"there is no job {decision.job_id}", place=place)
     if decision.attempt not in {None, job.attempts}:
         objection = f"job {job.id} was submitted again after that decision"
-        return Applied(decision, job.seq, objection, False, job.model, job.state, job.state)
+        return Applied(decision, job.seq, objection, False, job.model, job.state, job.state, place)
     refused, ask_vendor = _act(db, job.seq, decision)
     after = job_numbered(db, job.seq).state
-    return Applied(decision, job.seq, refused, ask_vendor, job.model, job.state, after)
+    return Applied(decision, job.seq, refused, ask_vendor, job.model, job.state, after, place)
 
 
 def _act(db: Connection, seq: int, decision: Decision) -> tuple[str | None, bool]:

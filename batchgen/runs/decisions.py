@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import deque
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from batchgen.errors import LockedError
@@ -11,7 +13,6 @@ from batchgen.runs.decision_log import (
     Applied,
     Decision,
     append_decisions,
-    apply_new,
     apply_page,
     has_new,
 )
@@ -21,7 +22,7 @@ from batchgen.runs.recovery_log import settle_dead_run
 from batchgen.state.database import open_for_writing, reading, transaction, translated
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from batchgen.runs.folder import RunFolder
@@ -33,17 +34,33 @@ PATIENCE = 0.2
 a moment, and neither would apply this decision."""
 
 
+class Counted:
+    """Passes decisions on and counts them, so that nobody has to keep a million of them."""
+
+    def __init__(self, decisions: Iterable[Decision]) -> None:
+        self._decisions = decisions
+        self.count = 0
+
+    def __iter__(self) -> Iterator[Decision]:
+        for one in self._decisions:
+            self.count += 1
+            yield one
+
+
 @dataclass(frozen=True, slots=True)
 class Decided:
-    """What became of the decisions; the state may be written while the lock is held."""
+    """What became of the decisions, as they are applied; what is left is applied at the end.
+
+    The state may be written while the lock is held.
+    """
 
     db: Connection
-    applied: tuple[Applied, ...]
+    applied: Iterator[Applied]
 
 
 @contextmanager
 def decide(
-    folder: RunFolder, manifest: Path, decisions: Sequence[Decision], at: float | None = None
+    folder: RunFolder, manifest: Path, decisions: Iterable[Decision], at: float | None = None
 ) -> Iterator[Decided | None]:
     """Write the decisions down and apply them; None if the active runner will apply them.
 
@@ -52,10 +69,9 @@ def decide(
     decisions are applied as well; only the given ones are returned. `at` is now, in epoch seconds:
     give it if there are no `decisions`, to apply only older ones.
     """
-    now = max((one.at for one in decisions), default=0.0) if at is None else at
     with reading(folder.state) as known:
         refuse_copy(known, folder, manifest)
-    append_decisions(folder.decisions, decisions)
+    written = append_decisions(folder.decisions, decisions)
     with ExitStack() as held:
         try:
             held.enter_context(runner_lock(folder, PATIENCE))
@@ -66,39 +82,37 @@ def decide(
         with translated(folder.state):
             with transaction(db):
                 # No runner is active: submits that the last one left unfinished are unknown.
-                settle_dead_run(db, folder, now)
-            applied = _apply_all(db, folder)
-            yield _told_of(db, decisions, applied)
+                settle_dead_run(db, folder, written.latest if at is None else at)
+            ours = (one for one in _apply_all(db, folder) if written.has(one))
+            first = next(ours, None)
+            if first is None and written.count:
+                # Another command has just applied them with its own.
+                yield None
+                return
+            try:
+                yield Decided(db, ours if first is None else chain((first,), ours))
+            finally:
+                _finish(ours)
 
 
 def settle(db: Connection, folder: RunFolder, at: float) -> None:
     """Settle what a dead run left, then apply the decisions, in the caller's transaction."""
     settle_dead_run(db, folder, at)
-    apply_new(db, folder.decisions)
+    while apply_page(db, folder.decisions).more:
+        pass
 
 
-def _apply_all(db: Connection, folder: RunFolder) -> list[Applied]:
-    applied: list[Applied] = []
+def _apply_all(db: Connection, folder: RunFolder) -> Iterator[Applied]:
     more = True
     while more:
         with transaction(db):
             page = apply_page(db, folder.decisions)
-        applied += page.applied
+        yield from page.applied
         more = page.more
-    return applied
 
 
-def _told_of(
-    db: Connection, decisions: Sequence[Decision], applied: Sequence[Applied]
-) -> Decided | None:
-    """None if another command has just applied them with its own."""
-    wanted = {_key(one) for one in decisions}
-    found = tuple(one for one in applied if _key(one.decision) in wanted)
-    return Decided(db, found) if found or not decisions else None
-
-
-def _key(one: Decision) -> tuple[float, str, str, int | None]:
-    return one.at, one.verb, one.job_id, one.position
+def _finish(applied: Iterator[Applied]) -> None:
+    deque(applied, maxlen=0)
 
 
 @contextmanager
@@ -123,4 +137,4 @@ def _take_up_rest(folder: RunFolder) -> None:
         held.enter_context(suppress(LockedError))  # the next runner applies it
         held.enter_context(locked(folder, PATIENCE))
         db = held.enter_context(closing(open_for_writing(folder.state)))
-        _apply_all(db, folder)
+        _finish(_apply_all(db, folder))

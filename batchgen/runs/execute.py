@@ -47,6 +47,7 @@ from batchgen.runs.vendor_facts import facts_before_run, funds_of, pause_or_refu
 from batchgen.runs.workers import cluster_of
 from batchgen.runs.workload import take_stock, take_stock_again
 from batchgen.state import manual_actions
+from batchgen.state.approvals import held_back
 from batchgen.state.meta import Meta, set_meta
 from batchgen.state.queries import totals
 from batchgen.state.reuse import count_reused
@@ -175,7 +176,7 @@ async def _work_through(started: StartedRun, emit: Listener) -> Summary:
             money=await store.money(),
             pause=ended.pause,
             stopped_by=ended.stopped_by,
-            held=await store.run(manual_actions.held_back, workload.selection),
+            held=await store.run(held_back, workload.selection),
             warnings=started.problems.warnings,
             funds=ended.funds,
             reused=await store.run(count_reused),

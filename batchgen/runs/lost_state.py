@@ -19,10 +19,10 @@ from batchgen.runs.journal import ACCEPTED, SUBMITTED, latest_line, read_request
 from batchgen.runs.last_run import LastRunFile, is_lost, is_of, refuse_lost
 from batchgen.runs.options import PLAIN
 from batchgen.runs.recovery_log import read_recovery_log
-from batchgen.runs.verify import walk
 from batchgen.state import recovery
 from batchgen.state.database import reading, transaction
 from batchgen.state.meta import Meta, get_meta, set_meta
+from batchgen.storage.folders import walk
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from batchgen.errors import (
     CopiedStateError,
     OtherManifestError,
+    OutputError,
     ProviderMismatchError,
 )
 from batchgen.fs import disk_errors
@@ -22,6 +23,7 @@ from batchgen.runcomfy.base import is_loopback
 from batchgen.runs.options import PLAIN
 from batchgen.state.meta import Meta, get_meta, set_meta
 from batchgen.state.recovery import has_attempts
+from batchgen.storage.locations import BucketLocation, FolderLocation
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from batchgen.runs.folder import RunFolder
     from batchgen.runs.options import RunOptions
     from batchgen.state.database import Connection
+    from batchgen.storage.locations import Location
 
 
 EMULATOR = "the emulator"
@@ -116,6 +119,31 @@ def refuse_other_manifest(db: Connection, manifest: Manifest, options: RunOption
 
 def _place_of(path: Path) -> str:
     return os.fsencode(path.resolve()).decode(errors="backslashreplace")
+
+
+def claim_results(db: Connection, results: Location, folder: RunFolder) -> None:
+    """Bind a state without attempts to where its results go. Raises OutputError for another place.
+
+    Files do not move by themselves: a state whose results are in two places could verify neither.
+    """
+    known = get_meta(db, Meta.RESULTS)
+    bucket = "" if isinstance(results, FolderLocation) else results.url
+    if known is None or not has_attempts(db):
+        set_meta(db, Meta.RESULTS, bucket)
+    elif known != bucket:
+        raise OutputError(
+            f"the results of this run are in {known or 'its folder'}, and output.dir is now"
+            f" {bucket or 'a folder'}",
+            where=str(folder.root),
+            next_step="set output.dir back; or give the jobs to come another manifest, or another"
+            " output.state",
+        )
+
+
+def results_of(db: Connection, folder: RunFolder) -> Location:
+    """Where the files of the results are."""
+    bucket = get_meta(db, Meta.RESULTS)
+    return BucketLocation(bucket) if bucket else FolderLocation(folder.root)
 
 
 def known_run_id(db: Connection) -> str | None:

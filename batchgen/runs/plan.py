@@ -15,7 +15,7 @@ from batchgen.references import as_written
 from batchgen.runs.drift import RefusedJobs
 from batchgen.runs.estimates import Cost, Funds, suffices
 from batchgen.runs.vendor_facts import VendorFacts
-from batchgen.state.planned import PlanCounts
+from batchgen.state.plan_counts import PlanCounts
 from batchgen.text import plural
 
 if TYPE_CHECKING:

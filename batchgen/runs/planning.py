@@ -33,7 +33,8 @@ from batchgen.runs.reuse import count_reusable, finder_of
 from batchgen.runs.vendor_facts import VendorFacts, ask_about, price_sources
 from batchgen.state.database import open_for_writing, reading, translated
 from batchgen.state.meta import Meta, found_concurrency, get_meta
-from batchgen.state.planned import PlanCounts, Wishes, foreseen
+from batchgen.state.plan_counts import PlanCounts
+from batchgen.state.planned import Wishes, foreseen
 from batchgen.state.queries import Selection, expected_seconds, money, throttled_pace
 from batchgen.state.results import (
     any_selected,

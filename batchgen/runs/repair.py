@@ -6,7 +6,6 @@ There is no scheduler and no submitter here, so whatever the state says, nothing
 from __future__ import annotations
 
 import asyncio
-import os
 from contextlib import AsyncExitStack, ExitStack, closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -17,11 +16,9 @@ from batchgen.engine.downloads_pool import DownloadPool
 from batchgen.engine.events import Noted
 from batchgen.engine.guessed_outputs import SiftedApi
 from batchgen.engine.ports import Ports
-from batchgen.errors import ExitCode, MissingFileError, TokenError
-from batchgen.fs import disk_errors
+from batchgen.errors import ExitCode, TokenError
 from batchgen.jobs import JobState
 from batchgen.pauses import PauseReason
-from batchgen.processes import map_in_threads
 from batchgen.runcomfy.outcomes import (
     Gateway,
     Halted,
@@ -38,16 +35,22 @@ from batchgen.runs.estimates import PriceList
 from batchgen.runs.execute import Ended, first_error_only
 from batchgen.runs.folder import this_process
 from batchgen.runs.journal import Journal, MetadataFile, catch_up
-from batchgen.runs.ownership import claim_file, claim_for_provider, refuse_other_manifest
+from batchgen.runs.ownership import (
+    claim_file,
+    claim_for_provider,
+    claim_results,
+    refuse_other_manifest,
+)
 from batchgen.runs.ports import connected, files_of
 from batchgen.runs.recovery_log import RecoveryLog
 from batchgen.runs.verify import Damage, check_files
-from batchgen.runs.workers import cluster_at
+from batchgen.runs.workers import cluster_at, shared_folders
 from batchgen.state.database import open_for_reading, open_for_writing, transaction, translated
 from batchgen.state.files import fetch_again, result_numbered
 from batchgen.state.meta import Meta, set_meta
 from batchgen.state.queries import not_downloaded, select_jobs
 from batchgen.state.store import open_store
+from batchgen.storage.results import open_results
 from batchgen.text import command_line
 
 if TYPE_CHECKING:
@@ -56,14 +59,13 @@ if TYPE_CHECKING:
 
     from batchgen.cluster.client import Cluster
     from batchgen.engine.events import Event, Listener
-    from batchgen.processes import MapFiles
     from batchgen.runs.context import World
-    from batchgen.runs.folder import RunFolder
     from batchgen.runs.options import RunOptions
     from batchgen.runs.ports import FilesBelow
     from batchgen.runs.verify import Checked
     from batchgen.state.database import Connection
     from batchgen.state.records import Result
+    from batchgen.storage.results import Results
 
 
 DOWNLOADS = 8
@@ -249,40 +251,27 @@ def repair(path: Path, options: RunOptions, world: World, listeners: Listeners) 
         claim_file(db, folder, path, options, "repair")
         claim_for_provider(db, place.provider, folder)
         refuse_other_manifest(db, place.manifest)
-        _refuse_without_files(folder)
+        claim_results(db, place.results, folder)
         with ExitStack() as stack:
             cluster = None
             if options.ray is not None:
-                opening = cluster_at(options.ray, world.env, folder.files)
+                opening = cluster_at(options.ray, world.env, *shared_folders(place.results))
                 cluster = stack.enter_context(opening)
             return _repair(place, db, listeners, cluster)
-
-
-def _refuse_without_files(folder: RunFolder) -> None:
-    """Raise MissingFileError if the whole folder is gone: it was moved, or a disk is not mounted.
-
-    Its files would be downloaded again, although they come back with it.
-    """
-    if not folder.files.is_dir():
-        raise MissingFileError(
-            "the folder of the results is not there",
-            where=str(folder.files),
-            next_step="mount it or put it back; if it is really gone, make an empty one"
-            " (mkdir) and repair again",
-        )
 
 
 def _repair(
     place: RunContext, db: Connection, listeners: Listeners, cluster: Cluster | None
 ) -> Repair:
-    selection = place.options.selection
-    workers = map_in_threads if cluster is None else cluster.map
-    wrong = _wrong_files(place, db, listeners, workers)
+    selection, results = place.options.selection, open_results(place.results)
+    workers = None if cluster is None else cluster.map
+    files = check_files(db, results, selection, workers=workers)
+    wrong = _wrong_files(files, listeners)
     again = [one for one in wrong if one.file.is_latest]
     if again and not place.options.emulator:
         # Before anything is moved: without a token, nothing could be downloaded in its place.
         find_token(place.world.env, place.world.home)
-    aside = _set_again(place.folder, db, again)
+    aside = _set_again(results, db, again)
     catch_up(place.folder.metadata, db)
     jobs = [seq for seq, _, _ in select_jobs(db, selection, (JobState.FETCHING,))]
     ended = asyncio.run(redownload(place, db, jobs, listeners.event, cluster)) if jobs else Ended()
@@ -296,18 +285,16 @@ def _repair(
     )
 
 
-def _wrong_files(
-    place: RunContext, db: Connection, listeners: Listeners, workers: MapFiles
-) -> list[Checked]:
+def _wrong_files(files: Iterator[Checked], listeners: Listeners) -> list[Checked]:
     wrong = []
-    for checked in check_files(db, place.folder, place.options.selection, workers=workers):
+    for checked in files:
         listeners.checked(checked)
         if checked.damage:
             wrong.append(checked)
     return wrong
 
 
-def _set_again(folder: RunFolder, db: Connection, again: Sequence[Checked]) -> tuple[str, ...]:
+def _set_again(results: Results, db: Connection, again: Sequence[Checked]) -> tuple[str, ...]:
     """Move what is in the way aside, then record it in the state: in one transaction.
 
     In this order: after a crash in between, the file is missing, and the next repair sees that.
@@ -316,28 +303,12 @@ def _set_again(folder: RunFolder, db: Connection, again: Sequence[Checked]) -> t
         name
         for one in again
         if one.damage not in {Damage.MISSING, Damage.FOLDER_LINK}
-        and (name := move_aside(folder.root, one.file.path))
+        and (name := results.move_aside(one.file.path))
     ]
     with transaction(db):
         for one in again:
             fetch_again(db, one.file)
     return tuple(aside)
-
-
-def move_aside(root: Path, name: str) -> str | None:
-    """Rename to the first free NAME.damaged-N; None if nothing is there any more.
-
-    Raises OutputError or StorageError. Nothing is overwritten: the lock is held.
-    """
-    number = 1
-    with disk_errors(root / name):
-        while os.path.lexists(root / f"{name}.damaged-{number}"):
-            number += 1
-        try:
-            (root / name).rename(root / f"{name}.damaged-{number}")
-        except FileNotFoundError:
-            return None
-    return f"{name}.damaged-{number}"
 
 
 def _mended(db: Connection, again: Sequence[Checked]) -> tuple[RepairedFile, ...]:

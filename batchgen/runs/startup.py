@@ -31,7 +31,13 @@ from batchgen.runs.lost_state import (
     recover,
     set_aside,
 )
-from batchgen.runs.ownership import claim_file, claim_for_manifest, claim_for_provider, run_id
+from batchgen.runs.ownership import (
+    claim_file,
+    claim_for_manifest,
+    claim_for_provider,
+    claim_results,
+    run_id,
+)
 from batchgen.runs.prepare import (
     check_together,
     read_with_environment,
@@ -190,6 +196,7 @@ def _open_state(context: RunContext, held: ExitStack) -> tuple[Connection, Trace
         run_id(db, world.dice)
         claim_file(db, folder, context.manifest.path, options)
         claim_for_provider(db, context.provider, folder)
+        claim_results(db, context.results, folder)
         claim_for_manifest(db, context.manifest, options)
         # The recovery log and decisions name jobs by earlier ids: today's manifest may rename them.
         with transaction(db):

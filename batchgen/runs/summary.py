@@ -11,7 +11,7 @@ from batchgen.pauses import PauseReason
 from batchgen.runs.estimates import UNASKED, Funds
 from batchgen.runs.folder import RunFolder
 from batchgen.runs.results import EVERYTHING, job_results
-from batchgen.state.manual_actions import NOTHING_HELD, Held
+from batchgen.state.approvals import NOTHING_HELD, Held
 
 if TYPE_CHECKING:
     import signal

@@ -1,4 +1,4 @@
-"""The state's verified files against the disk. Reads only; needs no lock.
+"""The state's verified files against the folder or bucket. Reads only; needs no lock.
 
 Files below `files/` that the state does not know are listed, never touched.
 """
@@ -6,29 +6,29 @@ Files below `files/` that the state does not know are listed, never touched.
 from __future__ import annotations
 
 import hashlib
-import os
-import stat
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from batchgen.errors import OutputError, UsageError
-from batchgen.fs import disk_errors, name_key, open_to_read
-from batchgen.processes import map_in_threads
+from batchgen.concurrency import map_in_threads
+from batchgen.errors import UsageError
+from batchgen.fs import name_key
 from batchgen.state.files import claimed_path, result_numbered, results_after
 from batchgen.state.queries import select_any
+from batchgen.storage.results import open_results
+from batchgen.storage.stamps import FILES, PARTS, Obstacle, ObstacleError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
     from batchgen.processes import MapFiles
-    from batchgen.runs.folder import RunFolder
     from batchgen.state.database import Connection
     from batchgen.state.queries import Selection
     from batchgen.state.records import Result
+    from batchgen.storage.locations import Location
+    from batchgen.storage.results import Results
 
 
 PAGE = 256
@@ -40,9 +40,9 @@ class Damage(StrEnum):
     MISSING = "missing"
     SIZE = "another size"
     CONTENT = "another content"
-    LINK = "a symbolic link in its place"
-    FOLDER_LINK = "a symbolic link in the place of its folder"
-    NOT_A_FILE = "something that is not a file in its place"
+    LINK = Obstacle.LINK
+    FOLDER_LINK = Obstacle.FOLDER_LINK
+    NOT_A_FILE = Obstacle.NOT_A_FILE
     UNREADABLE = "unreadable"
 
 
@@ -56,26 +56,36 @@ class Checked:
 
 def check_files(
     db: Connection,
-    folder: RunFolder,
+    results: Results,
     selection: Selection,
     *,
     quick: bool = False,
-    workers: MapFiles = map_in_threads,
+    workers: MapFiles | None = None,
 ) -> Iterator[Checked]:
     """Check every verified file, in the order of arrival; `quick` compares sizes only.
 
-    Raises UsageError for a selection that names no job at all.
+    Raises UsageError for a selection that names no job at all; MissingFileError, BucketError and
+    BucketUnavailableError if all of them would be missing, because what they are in is.
     """
     if not select_any(db, selection):
         raise UsageError(
             f"no job is called {', '.join(selection.jobs)}", next_step="batchgen status lists them"
         )
-    look = partial(_look, folder.root.absolute(), quick=quick)
-    for checked in workers(look, _results(db, selection), look):
-        yield confirmed(db, checked, look(checked.file)) if checked.damage else checked
+    results.require()
+    look = partial(_look, results.location.absolute(), quick=quick)
+    if workers is None:
+        found = map_in_threads(look, _pages(db, selection), results.at_once, "verify")
+    else:
+        found = workers(look, _pages(db, selection), look)
+    for checked in found:
+        if checked.damage is None:
+            yield checked
+        else:
+            (second,) = map_in_threads(look, [checked.file], 1, "verify again")
+            yield confirmed(db, checked, second)
 
 
-def _results(db: Connection, selection: Selection) -> Iterator[Result]:
+def _pages(db: Connection, selection: Selection) -> Iterator[Result]:
     """Page by page: no snapshot is held while the files are read."""
     after = 0
     while page := results_after(db, selection, after, PAGE):
@@ -89,74 +99,56 @@ def confirmed(db: Connection, first: Checked, second: Checked) -> Checked:
     return second if is_same else Checked(first.file)
 
 
-def _look(root: Path, file: Result, *, quick: bool) -> Checked:
-    return Checked(file, damage_of(root, file, quick=quick))
+def _look(location: Location, file: Result, *, quick: bool) -> Checked:
+    """Runs in a worker, too."""
+    return Checked(file, damage_of(open_results(location), file, quick=quick))
 
 
-def damage_of(root: Path, file: Result, *, quick: bool = False) -> Damage | None:
-    """What is wrong with a file; None if it is sound. Blocks. Follows no link."""
-    path = root / file.path
+def damage_of(results: Results, file: Result, *, quick: bool = False) -> Damage | None:
+    """What is wrong with a file; None if it is sound. Blocks. Follows no link.
+
+    Raises BucketError and BucketUnavailableError, which say nothing about the file.
+    """
     try:
-        if any(folder.is_symlink() for folder in _own_folders(root, path)):
-            return Damage.FOLDER_LINK
-        found = path.lstat()
-        if stat.S_ISLNK(found.st_mode):
-            return Damage.LINK
-        if not stat.S_ISREG(found.st_mode):
-            return Damage.NOT_A_FILE
-        if found.st_size != file.bytes:
-            return Damage.SIZE
-        return None if quick or _digest(path) == file.sha256 else Damage.CONTENT
+        return _size_damage(results, file) if quick else _content_damage(results, file)
     except (FileNotFoundError, NotADirectoryError):
         return Damage.MISSING
-    except OutputError:
-        return Damage.NOT_A_FILE
+    except ObstacleError as exc:
+        return Damage(exc.obstacle)
     except OSError:
         return Damage.UNREADABLE
 
 
-def _own_folders(root: Path, path: Path) -> Iterator[Path]:
-    """The folders that batchgen made. The run's own may be a link to another disk."""
-    depth = len(path.relative_to(root).parts) - 1
-    yield from list(path.parents)[:depth]
+def _size_damage(results: Results, file: Result) -> Damage | None:
+    stamp = results.stamp(file.path)
+    if stamp is None:
+        return Damage.MISSING
+    return None if stamp.bytes == file.bytes else Damage.SIZE
 
 
-def _digest(path: Path) -> str:
-    with open_to_read(path) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def walk(folder: Path) -> Iterator[Path]:
-    """Every file below a folder, one at a time: a flat folder may hold a million.
-
-    Raises OutputError or StorageError if a folder cannot be read.
-    """
-    waiting = [folder]
-    while waiting:
-        here = waiting.pop()
-        with disk_errors(here), os.scandir(here) as entries:
-            for entry in entries:
-                if entry.is_dir(follow_symlinks=False):
-                    waiting.append(here / entry.name)
-                else:
-                    yield here / entry.name
+def _content_damage(results: Results, file: Result) -> Damage | None:
+    with results.stream(file.path) as reading:
+        if reading.stamp.bytes != file.bytes:
+            return Damage.SIZE
+        digest = hashlib.sha256()
+        for block in reading.blocks:
+            digest.update(block)
+    return None if digest.hexdigest() == file.sha256 else Damage.CONTENT
 
 
 _PARTS = (".part.json", ".part.new", ".part")
 
 
-def orphaned_files(db: Connection, folder: RunFolder) -> Iterator[str]:
-    """Paths, relative to the run's folder, of foreign files and of unneeded `.part` files."""
-    if not folder.files.is_dir():
-        return
-    for path in walk(folder.files):
-        name = path.relative_to(folder.files).as_posix()
-        is_work = name == ".writable" or folder.parts in path.parents
-        if not (is_work or _is_ours(db, folder, name)):
-            yield f"{folder.files.name}/{name}"
+def orphaned_files(db: Connection, results: Results) -> Iterator[str]:
+    """Paths, as in the state, of foreign files and of unneeded `.part` files."""
+    for path in results.names():
+        name = path.removeprefix(f"{FILES}/")
+        is_work = name == ".writable" or path.startswith(f"{PARTS}/")
+        if not (is_work or _is_ours(db, name)):
+            yield path
 
 
-def _is_ours(db: Connection, folder: RunFolder, name: str) -> bool:
+def _is_ours(db: Connection, name: str) -> bool:
     """Known or expected: a file may have been renamed but not yet recorded."""
     for ending in _PARTS:
         if name.endswith(ending):
@@ -166,4 +158,4 @@ def _is_ours(db: Connection, folder: RunFolder, name: str) -> bool:
         return False
     (path,) = claimed
     # By key: a disk may return a name in another Unicode form than it was given.
-    return path is None or name_key(path) == name_key(f"{folder.files.name}/{name}")
+    return path is None or name_key(path) == name_key(f"{FILES}/{name}")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from batchgen.concurrency import in_thread
 from batchgen.runcomfy.token import TOKEN_VARIABLES
+from batchgen.storage.locations import FolderLocation
+from batchgen.storage.stamps import FILES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator, Mapping
@@ -16,6 +18,9 @@ if TYPE_CHECKING:
     from batchgen.cluster.client import Cluster
     from batchgen.processes import MapFiles
     from batchgen.runs.context import RunContext
+    from batchgen.storage.locations import Location
+
+Here = TypeVar("Here")
 
 
 @contextmanager
@@ -35,8 +40,8 @@ def cluster_at(ray: str, env: Mapping[str, str], *folders: Path) -> Iterator[Clu
 
 @contextmanager
 def workers(
-    ray: str | None, env: Mapping[str, str], here: MapFiles, *folders: Path
-) -> Iterator[MapFiles]:
+    ray: str | None, env: Mapping[str, str], here: Here, *folders: Path
+) -> Iterator[MapFiles | Here]:
     """`here`, or the workers of a cluster. Raises as `cluster_at` does."""
     if ray is None:
         yield here
@@ -45,13 +50,19 @@ def workers(
         yield cluster.map
 
 
+def shared_folders(results: Location) -> tuple[Path, ...]:
+    """The folders that every node must see to work on these results."""
+    return (results.root / FILES,) if isinstance(results, FolderLocation) else ()
+
+
 @asynccontextmanager
 async def cluster_of(context: RunContext) -> AsyncIterator[Cluster | None]:
     """The cluster of a run, if it has one. Raises as `cluster_at` does."""
     if context.options.ray is None:
         yield None
         return
-    opening = cluster_at(context.options.ray, context.world.env, context.folder.files)
+    folders = shared_folders(context.results)
+    opening = cluster_at(context.options.ray, context.world.env, *folders)
     stack = ExitStack()
     try:
         yield await in_thread(partial(stack.enter_context, opening))

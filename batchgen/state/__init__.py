@@ -12,7 +12,7 @@ From a manifest:
 staging.py        checked jobs wait here; staged_checks.py: duplicates, missing needs, cycles
 difference.py     today's manifest beside the state: new, changed, renamed, gone
 reconcile.py      a run applies the difference; file_names.py: no two files share a name
-planned.py        a plan counts it, and changes nothing
+planned.py        a plan counts it, and changes nothing; plan_counts.py: the figures
 appending.py      the later pages of a huge first manifest, while its first jobs are under way
 
 While a run goes on:
@@ -24,7 +24,8 @@ files.py          a request's files, from their URLs to verified files; input im
 For people:
 
 selection.py      which jobs a command is about; causes.py: why jobs are not done
-manual_actions.py resolve, retry, cancel, approve; reviews.py: picks and flaws
+manual_actions.py resolve, retry, cancel, approve; approvals.py: what waits at a gate
+reviews.py        picks and flaws
 queries.py        counts, jobs and failures; costs.py: money
 results.py        jobs one by one, and the files of a dataset; report_queries.py: the page
 reuse.py          results of other runs that jobs take, and what others may take of this one

@@ -38,6 +38,12 @@ HAS_OPEN_REQUEST = (
 )
 """The vendor has a request that may still deliver."""
 
+HAS_NEEDS = (
+    "EXISTS (SELECT 1 FROM need WHERE need.job = job.seq UNION ALL"
+    " SELECT 1 FROM need WHERE need.needs = job.seq)"
+)
+"""It needs a job, or another one needs it."""
+
 IS_UPLOADING = (
     "EXISTS (SELECT 1 FROM attempt WHERE attempt.job = job.seq AND attempt.outcome IS NULL"
     " AND attempt.request_id IS NULL AND attempt.uploading = 1)"

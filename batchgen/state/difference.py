@@ -7,6 +7,7 @@ The columns of the temporary table `difference`:
 - `renamed`: the name of its files has changed
 - `relisted`: something changed that follows the manifest without a question
 - `asks`: its new input may have to be paid for again; `rerun`: it will be
+- `own`: the job's state as it was compared
 - `moved`: the number of a paid job that only got another id: it is gone from the manifest, and this
   new job has the same input. An id can change while the input stays the same: someone edits it, or
   a sweep gets an axis. Taken for a new job, it would be paid for again without asking.
@@ -64,7 +65,8 @@ _TABLES = (
     "leaver",
     "referring",
     "parted",
-    "planned",
+    "first",
+    "tally",
     "own_file",
 )
 
@@ -85,9 +87,16 @@ _COMPARE = f"""
         NOT {NEVER_ATTEMPTED},
         job.name != today.name,
         job.listed = 0 OR {" OR ".join(f"job.{c} IS NOT today.{c}" for c in FOLLOWS_MANIFEST)},
-        NULL, 0, 0
-    FROM incoming.job AS today LEFT JOIN main.job AS job ON job.id = today.id
+        NULL, 0, 0, coalesce(job.state, 'pending')
+    FROM incoming.job AS today
 """
+
+# Most jobs have the number that they were staged with, and a number is found sooner than an id.
+_BY_NUMBER = "CROSS JOIN main.job AS job ON job.seq = today.seq AND job.id = today.id"
+_BY_ID = (
+    "LEFT JOIN main.job AS job ON job.id = today.id"
+    " WHERE today.seq NOT IN (SELECT today FROM temp.difference)"
+)
 
 
 # By itself: the texts of most jobs are equal, and comparing them is all that they cost.
@@ -109,6 +118,7 @@ def attached(db: sqlite3.Connection, staging: Staging, path: Path) -> Iterator[N
         finally:
             if db.in_transaction:
                 db.execute("ROLLBACK")
+            db.execute("DROP VIEW IF EXISTS temp.planned")
             for table in _TABLES:
                 db.execute(f"DROP TABLE IF EXISTS temp.{table}")
             db.execute("DETACH DATABASE incoming")
@@ -118,9 +128,12 @@ def _compare_ids(db: sqlite3.Connection) -> None:
     db.execute(
         "CREATE TEMP TABLE difference (today INTEGER PRIMARY KEY, seq INTEGER, changed INTEGER,"
         " attempted INTEGER, renamed INTEGER, relisted INTEGER, moved INTEGER,"
-        " asks INTEGER NOT NULL, rerun INTEGER NOT NULL)"
+        " asks INTEGER NOT NULL, rerun INTEGER NOT NULL, own TEXT NOT NULL)"
     )
-    db.execute(_COMPARE)
+    found = db.execute(_COMPARE + _BY_NUMBER).rowcount
+    (last,) = db.execute("SELECT max(seq) FROM incoming.job").fetchone()
+    if found != last:
+        db.execute(_COMPARE + _BY_ID)
     db.execute(_SAME_CONTENT)
 
 
@@ -229,9 +242,9 @@ def _find_renamed(db: sqlite3.Connection) -> None:
 def _anybody_left(db: sqlite3.Connection) -> bool:
     """A first run, and a run of an unchanged manifest, need no other query."""
     (left,) = db.execute(
-        "SELECT EXISTS (SELECT 1 FROM temp.difference WHERE seq IS NULL)"
-        " AND EXISTS (SELECT 1 FROM temp.gone JOIN main.job AS job USING (seq)"
+        "SELECT EXISTS (SELECT 1 FROM temp.gone CROSS JOIN main.job AS job USING (seq)"
         f" WHERE NOT {NEVER_ATTEMPTED})"
+        " AND EXISTS (SELECT 1 FROM temp.difference WHERE seq IS NULL)"
     ).fetchone()
     return bool(left)
 

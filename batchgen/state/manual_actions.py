@@ -5,24 +5,22 @@ These functions need the connection that may write. Those that can refuse return
 
 from __future__ import annotations
 
-import json
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from batchgen.jobs import JobState
 from batchgen.state.conditions import (
     ENDED_UNDONE,
+    HAS_NEEDS,
     HAS_OPEN_REQUEST,
     IS_UPLOADING,
-    TO_APPROVE,
 )
+from batchgen.state.database import without_triggers
 from batchgen.state.meta import Meta, drop_meta
 from batchgen.state.reviews import REJECTED_JOBS, stay_done
 from batchgen.state.transitions import move, turn_back
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterable, Iterator
 
     from batchgen.state.selection import Selection
 
@@ -230,19 +228,30 @@ def may_go_again(*, rejected: bool = False, state: str = "state") -> str:
 
 
 def retry_selected(db: sqlite3.Connection, selection: Selection, again: str) -> int:
-    """Start the selected jobs again for which `again` (`may_go_again`) holds. Returns how many."""
+    """Start the selected jobs again for which `again` (`may_go_again`) holds. Returns how many.
+
+    Inside the caller's transaction: after a crash, either all of them go again or none.
+    """
     condition, values = selection.where()
     # Their numbers first: restarting one job changes others that the condition tests.
     db.execute(
         f"CREATE TEMP TABLE again AS SELECT seq, {HAS_OPEN_REQUEST} AS asked,"
-        f" state = 'lost' AS is_lost FROM job WHERE listed = 1 AND {again} AND {condition}",
+        f" state = 'lost' AS is_lost, {HAS_NEEDS} AS is_linked"
+        f" FROM job WHERE listed = 1 AND {again} AND {condition}",
         values,
     )
-    count = db.execute(
+    with without_triggers(db):
+        # With neither a request nor a need, a job is only a row, and there may be a million.
+        count = db.execute(
+            "UPDATE job SET state = 'pending', failures = 0, cancel_asked = 0, error_code = NULL,"
+            " error = NULL, again_asked = 0, cause = NULL WHERE seq IN"
+            " (SELECT seq FROM temp.again WHERE NOT (asked OR is_linked))"
+        ).rowcount
+    count += db.execute(
         "UPDATE job SET state = iif(again.asked, 'queued', 'pending'), failures = 0,"
         " cancel_asked = 0, error_code = NULL, error = NULL,"
         " again_asked = (again.asked AND NOT again.is_lost)"
-        " FROM temp.again AS again WHERE job.seq = again.seq"
+        " FROM temp.again AS again WHERE job.seq = again.seq AND (again.asked OR again.is_linked)"
     ).rowcount
     db.execute("DROP TABLE temp.again")
     return count
@@ -291,97 +300,3 @@ def reopen(db: sqlite3.Connection) -> int:
         " WHERE seq IN (SELECT job FROM attempt WHERE outcome IS NULL AND request_id IS NOT NULL)"
         " AND state IN ('failed', 'lost')"
     ).rowcount
-
-
-# A job that left the manifest does not wait for approval.
-_ASKS = f"{TO_APPROVE} AND listed = 1"
-
-
-@dataclass(frozen=True, slots=True)
-class Awaiting:
-    """A done job behind its gate. `files` are below the run's folder, in the vendor's order.
-
-    `rejected`: a person has already rejected the result, and jobs that need it would cost.
-    """
-
-    seq: int
-    id: str
-    attempts: int
-    rejected: bool
-    files: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """Why selected jobs stay pending: `to_approve` jobs wait for a person and hold others back.
-
-    `waiting` is how many jobs are held back, by those or by a job that is not done yet.
-    """
-
-    to_approve: int = 0
-    waiting: int = 0
-
-
-NOTHING_HELD = Held()
-
-
-def awaiting(db: sqlite3.Connection) -> Iterator[Awaiting]:
-    """Every job that waits for approval, in the manifest's order."""
-    rows = db.execute(
-        f"SELECT seq, id, attempts, seq IN ({REJECTED_JOBS}),"
-        " (SELECT json_group_array(path) FROM (SELECT path FROM file"
-        " WHERE file.job = seq AND attempt = attempts AND path IS NOT NULL ORDER BY position))"
-        f" FROM job WHERE {_ASKS} ORDER BY seq"
-    )
-    for seq, job_id, attempts, rejected, paths in rows:
-        yield Awaiting(seq, job_id, attempts, bool(rejected), tuple(json.loads(paths)))
-
-
-def released_by(db: sqlite3.Connection, approved: Iterable[int]) -> int:
-    """How many jobs could start if these were approved, as nothing else holds them back."""
-    (count,) = db.execute(
-        "SELECT count(*) FROM (SELECT need.job FROM need CROSS JOIN job ON job.seq = need.job"
-        " WHERE need.needs IN (SELECT value FROM json_each(?))"
-        " AND job.state = 'pending' AND job.listed = 1"
-        " GROUP BY need.job HAVING count(*) = job.waiting)",
-        (json.dumps(list(approved)),),
-    ).fetchone()
-    return int(count)
-
-
-def held_back(db: sqlite3.Connection, selection: Selection) -> Held:
-    """How many selected jobs wait, and for how many approvals."""
-    condition, values = selection.where()
-    pending = f"job.state = 'pending' AND job.listed = 1 AND job.waiting > 0 AND {condition}"
-    (waiting,) = db.execute(f"SELECT count(*) FROM job WHERE {pending}", values).fetchone()
-    if not waiting:
-        return NOTHING_HELD
-    (to_approve,) = db.execute(
-        f"SELECT count(*) FROM job AS gated WHERE {_ASKS} AND EXISTS ("
-        "SELECT 1 FROM need CROSS JOIN job ON job.seq = need.job"
-        f" WHERE need.needs = gated.seq AND {pending})",
-        values,
-    ).fetchone()
-    return Held(int(to_approve), int(waiting))
-
-
-def approved_ids(db: sqlite3.Connection) -> Iterator[str]:
-    rows = db.execute("SELECT id FROM job WHERE gate = 1 AND approved = 1 AND listed = 1")
-    return (job_id for (job_id,) in rows)
-
-
-def why_not(db: sqlite3.Connection, job_id: str) -> str | None:
-    """Why a job does not wait for approval; None if there is no such job."""
-    row = db.execute(
-        "SELECT gate, approved, state, listed FROM job WHERE id = ?", (job_id,)
-    ).fetchone()
-    if row is None:
-        return None
-    gate, approved, state, listed = row
-    if not listed:
-        return f"{job_id} is no longer in the manifest"
-    if not gate:
-        return f"{job_id} has no gate: nothing waits for its approval"
-    if approved:
-        return f"{job_id} is approved already"
-    return f"{job_id} is {state}, not done yet: there is nothing to approve"

@@ -26,6 +26,8 @@ class Meta(StrEnum):
     """Fingerprint of all that the jobs were made from; empty while they are being taken up."""
     PROVIDER = "provider"
     """Who got the requests: the vendor's address, or the emulator."""
+    RESULTS = "results"
+    """The bucket that has the results; absent where they are in the run's own folder."""
     RUNNER = "runner"
     """The process that runs, or ran last."""
     INODE = "inode"

@@ -1,6 +1,6 @@
 """What a run would do with today's manifest, found out without changing the state.
 
-The temporary table `planned` has a row for each job of the manifest: `own` is the job's state after
+The temporary view `planned` has a row for each job of the manifest: `own` is the job's state after
 reconciling, `state` is what a run with these wishes would find. A plan only counts the difference
 that a run applies (difference.py): which inputs are new, and which are to be paid for again. The
 same triggers (schema.sql) decide which jobs wait or are blocked; here they work on a copy of the
@@ -10,12 +10,12 @@ jobs that need each other.
 from __future__ import annotations
 
 from contextlib import contextmanager
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from batchgen.jobs import JobState, digest_of
+from batchgen.jobs import digest_of
 from batchgen.references import references_in
-from batchgen.state.conditions import ASKED_FOR_ANEW, HAS_OPEN_REQUEST, IS_UPLOADING, billed
+from batchgen.state.conditions import ASKED_FOR_ANEW, IS_UPLOADING, billed
 from batchgen.state.database import triggers
 from batchgen.state.difference import (
     NEVER_ATTEMPTED,
@@ -24,6 +24,7 @@ from batchgen.state.difference import (
     find_difference,
 )
 from batchgen.state.manual_actions import may_go_again
+from batchgen.state.plan_counts import planned_counts
 from batchgen.state.reconcile import OnChanged, RenamedJob
 from batchgen.state.selection import Selection, attempted
 
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from pathlib import Path
 
+    from batchgen.state.conditions import Condition
+    from batchgen.state.plan_counts import PlanCounts
     from batchgen.state.staging import Staging
 
 
@@ -45,38 +48,43 @@ class Wishes:
     limit: int | None = None
 
 
-_TABLE = """
-    CREATE TEMP TABLE planned (
-        today INTEGER PRIMARY KEY, seq INTEGER, own TEXT NOT NULL, state TEXT NOT NULL,
-        new INTEGER NOT NULL, changed INTEGER NOT NULL, rerun INTEGER NOT NULL,
-        moved INTEGER NOT NULL, asked INTEGER NOT NULL,
-        waiting INTEGER NOT NULL DEFAULT 0, selected INTEGER NOT NULL DEFAULT 0,
-        due INTEGER NOT NULL DEFAULT 0
-    )
-"""
+# Added to `difference`, whose rows stay as they are: of a million jobs that a plan has nothing to
+# say about, none is written. `turn` is the state after reconciling, where nothing else implies it.
+_COLUMNS = (
+    "turn TEXT",
+    "waiting INTEGER NOT NULL DEFAULT 0",
+    "asked INTEGER NOT NULL DEFAULT 0",
+    "selected INTEGER NOT NULL DEFAULT {selected:d}",
+)
 
 # A job that was refused or never sent gets its new input without asking. One that was still being
-# uploaded is pending again for the next run.
-_OWN = (
-    "CASE WHEN job.state IS NULL THEN 'pending'"
-    f" WHEN job.state = 'submitting' AND {IS_UPLOADING} THEN 'pending'"
-    " WHEN job.state = 'failed' AND diff.changed AND NOT diff.asks THEN 'pending'"
-    " ELSE job.state END"
-)
-
-_FILL = f"""
-    INSERT INTO temp.planned (today, seq, own, state, new, changed, rerun, moved, asked)
-    SELECT diff.today, diff.seq, {_OWN}, '', NOT coalesce(diff.attempted, 0),
-        diff.asks, diff.rerun, diff.moved IS NOT NULL,
-        coalesce(job.state IN ('failed', 'lost') AND {HAS_OPEN_REQUEST}, 0)
-    FROM temp.difference AS diff LEFT JOIN main.job AS job ON job.seq = diff.seq
+# uploaded is pending again for the next run. Renamed jobs got their numbers after the comparison.
+_OWN = f"""
+    UPDATE temp.difference SET own = coalesce((
+        SELECT CASE
+            WHEN job.state = 'submitting' AND {IS_UPLOADING} THEN 'pending'
+            WHEN job.state = 'failed' AND difference.changed AND NOT difference.asks THEN 'pending'
+            ELSE job.state END
+        FROM main.job AS job WHERE job.seq = difference.seq
+    ), 'pending')
+    WHERE changed OR moved IS NOT NULL OR own = 'submitting' OR (seq IS NULL AND own != 'pending')
 """
 
-PLANNED_JOBS = (
-    "(SELECT today.seq AS seq, today.id, today.model, today.body, today.tags, planned.own AS state"
-    " FROM temp.planned JOIN incoming.job AS today ON today.seq = planned.today) AS job"
-)
-"""Today's jobs, for a selection by the states at the beginning of a run."""
+_ASKED = """
+    UPDATE temp.difference SET asked = 1, turn = 'queued' WHERE own IN ('failed', 'lost') AND seq IN
+        (SELECT job FROM main.attempt WHERE outcome IS NULL AND request_id IS NOT NULL)
+"""
+
+_VIEW = """
+    CREATE TEMP VIEW planned AS
+    SELECT *, state = 'pending' AND {chosen} AS due FROM (
+        SELECT today, seq, own, NOT coalesce(attempted, 0) AS new, asks AS changed,
+            moved IS NOT NULL AS moved, asked, waiting, selected,
+            -- Without needs, nothing is blocked.
+            coalesce(turn, iif(own = 'blocked' OR (selected AND ({again})), 'pending', own))
+                AS state
+        FROM temp.difference)
+"""
 
 # The columns that the state's triggers use; `seq` is the job's number in `planned`.
 _DEPENDENCIES = """
@@ -90,11 +98,10 @@ _DEPENDENCIES = """
     CREATE INDEX dependencies.need_by_needs ON need (needs);
 """
 
-# Blocked jobs start as pending: the job that blocks them is here too and blocks them again.
+# Blocked jobs are pending in `planned`: the job that blocks them is here too and blocks them again.
 _COPY_JOBS = """
     INSERT INTO dependencies.job (seq, state, gate, approved)
-    SELECT planned.today, iif(planned.state = 'blocked', 'pending', planned.state), today.gate,
-        coalesce(known.approved, 0)
+    SELECT planned.today, planned.state, today.gate, coalesce(known.approved, 0)
     FROM temp.planned JOIN incoming.job AS today ON today.seq = planned.today
     LEFT JOIN main.job AS known ON known.seq = planned.seq
     WHERE planned.today IN (SELECT job FROM incoming.need)
@@ -109,47 +116,62 @@ _COPY_NEEDS = """
 """
 
 
+_IS_AMONG_THE_FIRST = "today IN (SELECT today FROM temp.first)"
+
+
 def plan_jobs(db: sqlite3.Connection, wishes: Wishes) -> None:
-    """Fill `planned`. Call it once for each attached manifest."""
+    """Make `planned`. Call it once for each attached manifest."""
     find_difference(db)
     if wishes.on_changed is OnChanged.RERUN:
         choose_reruns(db, wishes.selection)
-    db.execute(_TABLE)
-    db.execute(_FILL)
+    selected = wishes.selection.only_leaves_out
+    for column in _COLUMNS:
+        db.execute(f"ALTER TABLE temp.difference ADD COLUMN {column.format(selected=selected)}")
+    db.execute(_OWN)
     _select(db, wishes.selection)
-    _wish(db, wishes)
+    # Each run asks again for results that were set aside or not found, and never pays for that.
+    db.execute(_ASKED)
+    db.execute("CREATE TEMP TABLE first (today INTEGER PRIMARY KEY)")
+    chosen = "selected" if wishes.limit is None else _IS_AMONG_THE_FIRST
+    db.execute(_VIEW.format(again=_again(wishes), chosen=chosen))
     _follow_dependencies(db)
-    _choose_due(db, wishes)
+    if wishes.limit is not None:
+        _choose_first(db, wishes)
 
 
-def _select(db: sqlite3.Connection, selection: Selection) -> None:
-    condition, values = selection.where("incoming.job")
-    db.execute(
-        "UPDATE temp.planned SET selected = 1"
-        f" WHERE today IN (SELECT job.seq FROM {PLANNED_JOBS} WHERE {condition})",
-        values,
-    )
-    if selection.is_fleeting:
-        # A run notes these before it changes their states.
-        query, values = attempted(selection)
-        db.execute(f"UPDATE temp.planned SET selected = 1 WHERE seq IN ({query})", values)
-
-
-def _wish(db: sqlite3.Connection, wishes: Wishes) -> None:
+def _again(wishes: Wishes) -> str:
     again = ["rerun"]
     if wishes.retry_failed:
         rejected = wishes.selection.asks_for_rejected
         again.append(may_go_again(rejected=rejected, state="own"))
-    # Each run asks again for results that were set aside or not found, and never pays for that.
-    db.execute(
-        "UPDATE temp.planned SET state = CASE WHEN asked THEN 'queued'"
-        f" WHEN selected AND ({' OR '.join(again)}) THEN 'pending' ELSE own END"
+    return " OR ".join(again)
+
+
+def _select(db: sqlite3.Connection, selection: Selection) -> None:
+    if selection == Selection():
+        return
+    chosen, values = _chosen(selection)
+    # Only those are written that differ from the column's default.
+    which = f"NOT {chosen}" if selection.only_leaves_out else chosen
+    db.execute(f"UPDATE temp.difference SET selected = NOT selected WHERE {which}", values)
+
+
+def _chosen(selection: Selection) -> Condition:
+    condition, values = selection.where("incoming.job")
+    # Asked of each row: a list of a million numbers takes longer to make than to look them up.
+    chosen = (
+        "EXISTS (SELECT 1 FROM (SELECT today.id, today.model, today.tags, difference.own AS state"
+        " FROM incoming.job AS today WHERE today.seq = difference.today) AS job"
+        f" WHERE {condition})"
     )
+    if not selection.is_fleeting:
+        return chosen, values
+    # A run notes these before it changes their states.
+    query, more = attempted(selection)
+    return f"({chosen} OR EXISTS ({query} AND job.seq = difference.seq))", (*values, *more)
 
 
 def _follow_dependencies(db: sqlite3.Connection) -> None:
-    # Without needs, nothing is blocked.
-    db.execute("UPDATE temp.planned SET state = 'pending' WHERE state = 'blocked'")
     if db.execute("SELECT 1 FROM incoming.need LIMIT 1").fetchone() is None:
         return
     db.execute("ATTACH DATABASE '' AS dependencies")
@@ -159,9 +181,8 @@ def _follow_dependencies(db: sqlite3.Connection) -> None:
         db.execute(_COPY_JOBS)
         db.execute(_COPY_NEEDS)
         db.execute(
-            "UPDATE temp.planned SET state = found.state, waiting = found.waiting > 0"
-            " FROM dependencies.job AS found WHERE found.seq = planned.today"
-            " AND (found.state != planned.state OR found.waiting > 0)"
+            "UPDATE temp.difference SET turn = found.state, waiting = found.waiting > 0"
+            " FROM dependencies.job AS found WHERE found.seq = difference.today"
         )
         db.execute("COMMIT")
     finally:
@@ -175,80 +196,19 @@ def _triggers_of_needs() -> Iterator[str]:
     return (one for one in triggers("dependencies") if "cause_key" not in one)
 
 
-def _choose_due(db: sqlite3.Connection, wishes: Wishes) -> None:
+def _choose_first(db: sqlite3.Connection, wishes: Wishes) -> None:
     """Choose as `note_first` does; new jobs come after the known ones.
 
     A retry that asks first may end up being paid for, so it counts towards the limit.
     """
-    if wishes.limit is None:
-        db.execute("UPDATE temp.planned SET due = 1 WHERE state = 'pending' AND selected")
-        return
     db.execute(
-        "UPDATE temp.planned SET due = (state = 'pending') WHERE today IN"
-        " (SELECT planned.today FROM temp.planned"
+        "INSERT INTO temp.first SELECT planned.today FROM temp.planned"
         " JOIN incoming.job AS job ON job.seq = planned.today"
         " WHERE (planned.state = 'pending' OR (planned.asked AND ?)) AND planned.selected"
         " ORDER BY planned.waiting, job.priority DESC, planned.seq IS NULL, planned.seq,"
-        " planned.today LIMIT ?)",
+        " planned.today LIMIT ?",
         (wishes.retry_failed, wishes.limit),
     )
-
-
-@dataclass(frozen=True, slots=True)
-class PlanCounts:
-    """Selected jobs of a model, by their states after reconciling.
-
-    From `pending` to `lost`, each job of the manifest counts once; `in_flight` are paid and on
-    their way, downloads included. The other numbers count some of these jobs again: `to_do` would
-    be submitted, and `waiting` of those wait for a job that they need or for an approval;
-    `reused` would take a result of another run. `new`
-    were never attempted; `changed` and `renamed` may have been paid for and have a different input
-    or id today. `asked_again` are failed or lost, and each run asks for their results once more,
-    for free. `orphaned` were attempted and are no longer in the manifest.
-    """
-
-    new: int = 0
-    changed: int = 0
-    renamed: int = 0
-    to_do: int = 0
-    reused: int = 0
-    waiting: int = 0
-    pending: int = 0
-    in_flight: int = 0
-    done: int = 0
-    failed: int = 0
-    unknown: int = 0
-    blocked: int = 0
-    cancelled: int = 0
-    lost: int = 0
-    asked_again: int = 0
-    orphaned: int = 0
-
-    @property
-    def jobs(self) -> int:
-        """All jobs of the manifest."""
-        return sum(getattr(self, name) for name in _STANDING)
-
-    def __add__(self, other: PlanCounts) -> PlanCounts:
-        names = [one.name for one in fields(self)]
-        return PlanCounts(**{name: getattr(self, name) + getattr(other, name) for name in names})
-
-    def to_json(self) -> dict[str, int]:
-        """The counts in `plan --json`; `pending` is left out: it is what remains of `jobs`."""
-        names = [one.name for one in fields(self) if one.name != "pending"]
-        return {name: getattr(self, name) for name in ("jobs", *names)}
-
-
-_STANDING = (
-    "pending",
-    "in_flight",
-    "done",
-    "failed",
-    "unknown",
-    "blocked",
-    "cancelled",
-    "lost",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,9 +232,6 @@ class OrphanedJob:
     state: str
 
 
-_IN_FLIGHT = {JobState.SUBMITTING, JobState.QUEUED, JobState.RUNNING, JobState.FETCHING}
-
-
 @dataclass(frozen=True, slots=True)
 class Outlook:
     """Today's manifest compared with the state, for the wishes of a run. Made by `foreseen`."""
@@ -284,17 +241,8 @@ class Outlook:
 
     def counts(self) -> Mapping[str, PlanCounts]:
         """Count by model; models without a selected job are left out."""
-        found: dict[str, dict[str, int]] = {}
-        for model, state, *counted in self.db.execute(_COUNTS):
-            figures = found.setdefault(model, {})
-            for name, count in zip(_COUNTED, counted, strict=True):
-                _add(figures, name, int(count))
-            _add(figures, "in_flight" if state in _IN_FLIGHT else state, int(counted[0]))
-        for model, count in self.db.execute(*self._gone("job.model, count(*)", "GROUP BY model")):
-            _add(found.setdefault(model, {}), "orphaned", count)
-        for figures in found.values():
-            figures.pop("jobs", None)
-        return {model: PlanCounts(**figures) for model, figures in found.items()}
+        orphans = self.db.execute(*self._gone("job.model, count(*)", "GROUP BY model"))
+        return planned_counts(self.db, dict(orphans.fetchall()))
 
     def due_by_amount(self, model: str) -> list[tuple[str, int]]:
         """`(an input, jobs)`: jobs to do, grouped by what a price may depend on."""
@@ -362,19 +310,9 @@ class Outlook:
     def _gone(self, columns: str, rest: str) -> tuple[str, tuple[str | int, ...]]:
         condition, values = self.selection.where("main.job")
         return (
-            f"SELECT {columns} FROM temp.gone JOIN main.job AS job USING (seq)"
+            f"SELECT {columns} FROM temp.gone CROSS JOIN main.job AS job USING (seq)"
             f" WHERE NOT {NEVER_ATTEMPTED} AND {condition} {rest}"
         ), values
-
-
-_COUNTED = ("jobs", "new", "changed", "renamed", "to_do", "waiting", "asked_again")
-# Which jobs are pending or blocked is only known in the state that a run would find.
-_COUNTS = """
-    SELECT today.model, iif(own IN ('pending', 'blocked'), state, own) AS shown, count(*),
-        total(new), total(changed), total(moved), total(due), total(due AND waiting), total(asked)
-    FROM temp.planned JOIN incoming.job AS today ON today.seq = planned.today
-    WHERE selected GROUP BY today.model, shown
-"""
 
 
 @contextmanager
@@ -385,7 +323,3 @@ def foreseen(
     with attached(db, staging, path):
         plan_jobs(db, wishes)
         yield Outlook(db, wishes.selection)
-
-
-def _add(figures: dict[str, int], name: str, count: int) -> None:
-    figures[name] = figures.get(name, 0) + count

@@ -5,6 +5,7 @@ What may be submitted is asked in due.py, what it costs in costs.py.
 
 from __future__ import annotations
 
+import json
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -37,7 +38,7 @@ from batchgen.state.selection import Selection
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 __all__ = [
     "DueKey",
@@ -164,6 +165,31 @@ def select_jobs(
     yield from db.execute(
         f"SELECT seq, id, model FROM job WHERE state IN ({marks}) AND {condition} ORDER BY seq",
         (*(state.value for state in states), *values),
+    )
+
+
+def only_selected(
+    db: sqlite3.Connection, seqs: Iterable[int], selection: Selection
+) -> frozenset[int]:
+    """Those of the jobs that are selected."""
+    condition, values = selection.where()
+    rows = db.execute(
+        "SELECT seq FROM json_each(?) AS one CROSS JOIN job ON job.seq = one.value"
+        f" WHERE {condition}",
+        (json.dumps([*seqs]), *values),
+    )
+    return frozenset(seq for (seq,) in rows)
+
+
+def paid_for(db: sqlite3.Connection, selection: Selection) -> Iterator[tuple[int, str]]:
+    """`(seq, id)` of selected jobs that are lost, set aside or not downloaded."""
+    condition, values = selection.where()
+    return db.execute(
+        "SELECT seq, id FROM job WHERE (state IN ('lost', 'fetching') OR (state = 'failed'"
+        # Searched from the few open attempts, not from all failed jobs.
+        " AND seq IN (SELECT job FROM attempt WHERE outcome IS NULL AND request_id IS NOT NULL)))"
+        f" AND {condition} ORDER BY state = 'failed', seq",
+        values,
     )
 
 

@@ -15,7 +15,7 @@ from batchgen.state.transitions import move
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping
 
     from batchgen.state.selection import Selection
 
@@ -130,12 +130,15 @@ def count_reviews(db: sqlite3.Connection, selection: Selection) -> ReviewCounts:
 
 def results_to_pick(
     db: sqlite3.Connection, selection: Selection, position: int | None
-) -> list[tuple[str, int]]:
-    """`(id, attempt)` of the selected jobs with a result, or with a file at that position."""
+) -> Iterator[tuple[str, int]]:
+    """`(id, attempt)` of the selected jobs with a result, or with a file at that position.
+
+    As a stream.
+    """
     condition, values = selection.where()
     return db.execute(
         "SELECT job.id, job.attempts FROM job WHERE EXISTS (SELECT 1 FROM file"
         " WHERE file.job = job.seq AND file.attempt = job.attempts AND verified_at IS NOT NULL"
         f" AND position = coalesce(?, position)) AND {condition} ORDER BY job.seq",
         (position, *values),
-    ).fetchall()
+    )

@@ -67,6 +67,12 @@ class Selection:
         return bool(self.states or self.causes)
 
     @property
+    def only_leaves_out(self) -> bool:
+        """Whether it names nothing that is meant, only what is not."""
+        kinds = (self.jobs, self.models, self.tags, self.states, self.causes)
+        return all(name.startswith(NEGATIVE) for names in kinds for name in names)
+
+    @property
     def asks_for_rejected(self) -> bool:
         """Whether rejected results are named outright."""
         return Judgement.REJECTED in self.states

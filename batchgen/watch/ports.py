@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from batchgen.state.database import Connection
+    from batchgen.storage.locations import Location
 
 
 class Action(StrEnum):
@@ -49,12 +50,13 @@ class Ports:
 
     `tune` changes limits of the run in progress, of the whole or of one model; it raises
     BatchgenError where that is refused. `at_work`: whether a runner is; None where nobody can
-    know. `now`: epoch seconds.
+    know. `results`: where the files are. `now`: epoch seconds.
     """
 
     decide: Callable[[Sequence[PageDecision]], Outcome]
     at_work: Callable[[], bool | None]
     is_rehearsal: Callable[[Connection], bool]
+    results: Callable[[Connection], Location]
     now: Callable[[], float]
     tune: Callable[[Mapping[str, str], str | None], None]
 

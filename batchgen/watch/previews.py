@@ -5,11 +5,15 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 from batchgen.errors import OutputError, StorageError
 from batchgen.processes import ProcessDiedError, ProcessPool, cores
 from batchgen.report.folder import ReportFolder
 from batchgen.report.thumbnails import ThumbnailTask, make_thumbnail
+
+if TYPE_CHECKING:
+    from batchgen.storage.locations import Location
 
 
 class Previews:
@@ -25,10 +29,10 @@ class Previews:
         self._making: dict[str, asyncio.Task[bool]] = {}
         self._asking: dict[str, int] = {}
 
-    async def get(self, name: str, source: Path) -> Path | None:
+    async def get(self, name: str, location: Location, path: str) -> Path | None:
         """The preview's path; None if none can be made of the file.
 
-        Raises StorageError where it may go better later.
+        Raises StorageError where it may go better later, and the bucket's errors.
         """
         await self._begin()
         target = self._folder.thumb(name)
@@ -36,7 +40,8 @@ class Previews:
             return target
         task = self._making.get(name)
         if task is None:
-            task = asyncio.create_task(self._make(name, source, target), name=f"preview {name}")
+            wanted = ThumbnailTask(location, path, str(target))
+            task = asyncio.create_task(self._make(name, wanted, target), name=f"preview {name}")
             self._making[name] = task
             task.add_done_callback(self._made)
         self._asking[name] = self._asking.get(name, 0) + 1
@@ -79,11 +84,10 @@ class Previews:
             self._folder = ReportFolder(Path(self._aside.name) / "report")
             self._folder.create()
 
-    async def _make(self, name: str, source: Path, target: Path) -> bool:
+    async def _make(self, name: str, wanted: ThumbnailTask, target: Path) -> bool:
         async with self._hands:
             if name not in self._asking:
                 return False
-            wanted = ThumbnailTask(str(source), str(target))
             try:
                 return await asyncio.to_thread(self._processes.call, make_thumbnail, wanted) is None
             except ProcessDiedError:

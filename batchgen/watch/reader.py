@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 from batchgen.errors import MissingFileError
 from batchgen.fs import disk_errors
 from batchgen.jobs import IN_FLIGHT, JobState
-from batchgen.report.making import head_document, page_facts
+from batchgen.report.making import bucket_shown, head_document, page_facts
 from batchgen.report.night import night_of
 from batchgen.report.page import Facts, RunCommands
 from batchgen.state.database import open_for_reading, snapshot, translated
@@ -75,6 +75,7 @@ class Counting:
         shell = self._shell(db)
         facts = page_facts(db, self._watched.name, self._ports.now(), self._night)
         head = head_document(db, shell, sum(facts.counts.values()))
+        head["bucket"] = bucket_shown(self._ports.results(db))
         goes = any(facts.counts.get(state) for state in GOING) or has_due(db)
         held = not goes and bool(facts.counts.get(JobState.PENDING))
         return Figures(

@@ -23,17 +23,18 @@ from batchgen.report.page import asset
 from batchgen.state.files import result_numbered
 from batchgen.watch import events
 from batchgen.watch.events import PING_SECONDS, Stream, parse_place
+from batchgen.watch.originals import Originals, may_be_read
 from batchgen.watch.picking import MOST_KEY, Picking, parse_decisions, parse_limits
 from batchgen.watch.previews import Previews
 from batchgen.watch.watching import Watching
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Mapping
-    from pathlib import Path
 
     from aiohttp.typedefs import Handler, Middleware
 
     from batchgen.state.records import Result
+    from batchgen.storage.locations import Location
     from batchgen.watch.picking import Answer
     from batchgen.watch.ports import Ports, Watched
 
@@ -94,30 +95,6 @@ async def add_headers(_request: web.Request, response: web.StreamResponse) -> No
     response.headers.setdefault("Cache-Control", NEVER_KEPT)
 
 
-STATE = "state.db"
-"""The state, its log and its index begin so."""
-
-
-def original(root: Path, name: str) -> Path | None:
-    """Where the file is, if it is a plain one below the run's folder, and no link leads to it.
-
-    The state says `name`; but a state may be somebody else's, and a link may stand in its way.
-    Never the state itself: who opens and closes it takes away the locks that SQLite has on it
-    in this process (sqlite.org/howtocorrupt.html, 2.2).
-    """
-    try:
-        home = root.resolve(strict=True)
-        wanted = home / name
-        found = wanted.resolve(strict=True)
-    except (OSError, ValueError, RuntimeError):
-        return None
-    if found != wanted or home not in found.parents or not found.is_file():
-        return None
-    if found.parent == home and found.name.casefold().startswith(STATE):
-        return None
-    return found
-
-
 LOOPBACK = "127.0.0.1"
 KEY_BYTES = 24
 SECONDS_TO_SHUT = 0.2
@@ -126,7 +103,6 @@ SECONDS_TO_ANSWER = 2.0
 MOST_BYTES = 16 * 1024 * 1024
 """The largest request: as many decisions as may come at once, with the longest ids."""
 FOR_EVER = "private, max-age=31536000, immutable"
-ASK_FIRST = "private, no-cache"
 HTML, SCRIPT = "text/html", "text/javascript"
 KINDS = {"js": SCRIPT, "css": "text/css", "svg": "image/svg+xml"}
 
@@ -211,6 +187,8 @@ class _House:
         self._watching = watching
         self._picking = picking
         self._thumbs = thumbs
+        self._originals = Originals()
+        self._results = ports.results
         self._tune = ports.tune
         self._deciding: set[asyncio.Task[Answer]] = set()
 
@@ -272,12 +250,12 @@ class _House:
         return page
 
     async def _thumb(self, request: web.Request) -> web.StreamResponse:
-        file = await self._file(request.query.get("file", ""))
+        file, location = await self._file(request.query.get("file", ""))
         name = thumb_name(file.sha256)
-        source = await asyncio.to_thread(original, self._watching.watched.root, file.path)
-        if request.match_info["name"] != name or source is None:
+        is_there = await asyncio.to_thread(may_be_read, location, file.path)
+        if request.match_info["name"] != name or not is_there:
             raise web.HTTPNotFound
-        made = await self._thumbs.get(name, source)
+        made = await self._thumbs.get(name, location, file.path)
         if made is None:
             raise web.HTTPNotFound(text="there is no preview: the file could not be read")
         return web.FileResponse(
@@ -285,26 +263,19 @@ class _House:
         )
 
     async def _original(self, request: web.Request) -> web.StreamResponse:
-        file = await self._file(request.match_info["file"])
-        found = await asyncio.to_thread(original, self._watching.watched.root, file.path)
+        file, location = await self._file(request.match_info["file"])
         named = request.match_info["name"] == PurePosixPath(file.path).name
-        if (
-            found is None
-            or not named
-            or not file.media_type.startswith(("image/", "video/", "audio/"))
-        ):
+        if not named or not file.media_type.startswith(("image/", "video/", "audio/")):
             raise web.HTTPNotFound
-        return web.FileResponse(
-            found, headers={"Content-Type": file.media_type, "Cache-Control": ASK_FIRST}
-        )
+        return await self._originals.response(request, location, file)
 
-    async def _file(self, key: str) -> Result:
+    async def _file(self, key: str) -> tuple[Result, Location]:
         if not (key.isascii() and key.isdigit() and int(key) <= MOST_KEY):
             raise web.HTTPNotFound
         file = await self._watching.reader.ask(result_numbered, int(key))
         if file is None:
             raise web.HTTPNotFound
-        return file
+        return file, await self._watching.reader.ask(self._results)
 
     async def _limits(self, request: web.Request) -> web.Response:
         values, model = parse_limits(await _document(request))

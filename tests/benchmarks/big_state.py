@@ -3,7 +3,8 @@
     python -m tests.benchmarks.big_state [--jobs 1000000] [--folder FOLDER]
 
 A manifest of so many jobs is staged and taken up, then all are done by SQL, an attempt and a file
-each; seconds of each step and question follow. The folder, if given, is kept.
+each; seconds of each step and question follow. The last one cancels every job of a state, each by
+its own line in decisions.jsonl. The folder, if given, is kept.
 """
 
 from __future__ import annotations
@@ -20,6 +21,9 @@ from itertools import islice
 from pathlib import Path
 
 from batchgen.jobs import Job, JobState, canonical_json
+from batchgen.runs.decision_log import Decision, Verb
+from batchgen.runs.decisions import Counted, decide
+from batchgen.runs.folder import RunFolder
 from batchgen.runs.ingest import PAGE
 from batchgen.state import manual_actions, queries
 from batchgen.state.appending import append_jobs
@@ -150,8 +154,9 @@ def retry(db: sqlite3.Connection, one: Selection) -> None:
         again = manual_actions.may_go_again()
         with timed("  note_first"):
             note_first(db, noted, 100, again)
+        noted = note_down(db, one)
         with timed("  retry_selected"):
-            manual_actions.retry_selected(db, note_down(db, one), again)
+            manual_actions.retry_selected(db, noted, again)
 
 
 @contextmanager
@@ -169,6 +174,16 @@ def begin(db: sqlite3.Connection) -> None:
         manual_actions.retry_selected(db, EVERYTHING, manual_actions.may_go_again())
 
 
+def cancel_all(folder: RunFolder) -> None:
+    """As `batchgen cancel` does where no run is in progress."""
+    with timed("cancel all"), reading(folder.state) as db:
+        jobs = queries.select_jobs(db, EVERYTHING, (JobState.PENDING,))
+        decisions = Counted(Decision(Verb.CANCEL, job_id, 1.0) for _, job_id, _ in jobs)
+        with decide(folder, folder.root / "m.yaml", decisions) as decided:
+            assert decided is not None
+            assert sum(1 for _ in decided.applied) == decisions.count
+
+
 def plan(db: sqlite3.Connection, staging: Staging, path: Path, wishes: Wishes) -> None:
     with timed("  plan in all"), foreseen(db, staging, path, wishes) as outlook:
         with timed("  counts"):
@@ -180,7 +195,9 @@ def plan(db: sqlite3.Connection, staging: Staging, path: Path, wishes: Wishes) -
 
 
 def measure(path: Path, count: int) -> None:
-    take_up(path.with_name("streamed.db"), count)
+    streamed = RunFolder(path.with_name("streamed"))
+    streamed.create()
+    take_up(streamed.state, count)
     with open_staging() as staging:
         with timed("stage"):
             stage(staging, count)
@@ -217,6 +234,7 @@ def measure(path: Path, count: int) -> None:
                 one = Selection(causes=(key,))
                 plan(db, staging, path, Wishes(one, retry_failed=True))
                 retry(db, one)
+    cancel_all(streamed)
     print(f"{path.stat().st_size / 1e6:.0f} MB")
 
 

@@ -31,12 +31,14 @@ from PIL import Image
 
 from batchgen.cluster.client import Cluster, open_cluster
 from batchgen.cluster.downloads import open_cluster_downloads
+from batchgen.concurrency import map_in_threads
 from batchgen.downloads.allowed_hosts import AllowedHosts
 from batchgen.downloads.fetch import open_downloader
 from batchgen.downloads.outcomes import DownloadSettings, Fetched, Target
 from batchgen.fs import open_to_read
-from batchgen.processes import MapFiles, map_in_processes, map_in_threads
+from batchgen.processes import MapFiles, map_in_processes
 from batchgen.report.thumbnails import ThumbnailTask, make_thumbnails
+from batchgen.storage.locations import FolderLocation
 
 SETTINGS = DownloadSettings(AllowedHosts.of(loopback=True))
 LOCAL_AT_ONCE = 32
@@ -103,11 +105,17 @@ Way = Callable[[], int]
 def works(cluster: Cluster, url: str, source: Path, count: int) -> dict[str, tuple[Way, Way]]:
     def thumbnails(workers: MapFiles) -> int:
         with tempfile.TemporaryDirectory() as place:
-            tasks = [ThumbnailTask(str(source), f"{place}/{n}.webp") for n in range(count)]
+            tasks = [
+                ThumbnailTask(FolderLocation(source.parent), source.name, f"{place}/{n}.webp")
+                for n in range(count)
+            ]
             return sum(why is None for why in make_thumbnails(tasks, workers))
 
-    def hashes(workers: MapFiles) -> int:
-        return sum(1 for _ in workers(digest, [str(source)] * count, digest))
+    def hashes() -> int:
+        return sum(1 for _ in map_in_threads(digest, [str(source)] * count, 4, "hash"))
+
+    def hashes_there() -> int:
+        return sum(1 for _ in cluster.map(digest, [str(source)] * count, digest))
 
     return {
         "downloads": (
@@ -118,7 +126,7 @@ def works(cluster: Cluster, url: str, source: Path, count: int) -> dict[str, tup
             partial(thumbnails, map_in_processes),
             partial(thumbnails, cluster.map),
         ),
-        "hashes": (partial(hashes, map_in_threads), partial(hashes, cluster.map)),
+        "hashes": (hashes, hashes_there),
     }
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from PIL import Image
 
 from batchgen.report.thumbnails import ThumbnailTask, make_thumbnail, make_thumbnails
+from batchgen.storage.locations import FolderLocation
 
 FILES = 100
 KINDS = (("PNG", 1024), ("PNG", 2048), ("JPEG", 2048), ("WEBP", 2048))
@@ -34,7 +35,9 @@ def main() -> None:
 
 
 def measure(source: Path, name: str, count: int) -> None:
-    wanted = [ThumbnailTask(str(source), str(source.with_name(f"{n}.webp"))) for n in range(count)]
+    here = FolderLocation(source.parent)
+    targets = [str(source.with_name(f"{n}.webp")) for n in range(count)]
+    wanted = [ThumbnailTask(here, source.name, target) for target in targets]
     began = time.perf_counter()
     assert all(why is None for why in make_thumbnails(wanted))
     rate = count / (time.perf_counter() - began)

@@ -25,6 +25,7 @@ from batchgen.models.catalog import bundled
 from batchgen.processes import MapFiles
 from batchgen.state.records import FileRow
 from batchgen.state.selection import Selection
+from batchgen.storage.locations import FolderLocation
 from tests.export.export_world import World, job, make_world
 
 T = TypeVar("T")
@@ -127,7 +128,7 @@ class Gallery(World):
         """In this process, unless `workers` are given."""
         report = check(
             self.db,
-            self.root,
+            FolderLocation(self.root),
             self.folder.measures,
             bundled(),
             selection or Selection(),

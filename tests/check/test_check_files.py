@@ -24,6 +24,7 @@ from batchgen.models.fields import SIZE_KEY
 from batchgen.processes import map_in_processes
 from batchgen.state.reviews import Pick, find_flaws, pick
 from batchgen.state.selection import Selection
+from batchgen.storage.locations import FolderLocation
 from tests.check.check_world import I2V, Gallery, clip, drawn, packed, plate
 
 
@@ -297,7 +298,9 @@ def test_a_video_without_a_picture_track_is_reported(tmp_path: Path) -> None:
         container.mux(stream.encode())
     content = path.read_bytes()
     digest = hashlib.sha256(content).hexdigest()
-    found = examine(Source(str(path), digest, len(content), 1, False, False))
+    found = examine(
+        Source(FolderLocation(tmp_path), path.name, digest, len(content), 1, False, False)
+    )
     assert found.measure is not None
     assert found.measure.trouble == "the file has no picture track"
 

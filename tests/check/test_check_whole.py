@@ -140,7 +140,7 @@ def test_a_check_that_is_killed_leaves_no_process(shell: Shell) -> None:
 
 def test_ctrl_c_while_the_processes_start_shows_no_traceback(shell: Shell) -> None:
     """Children that had just begun told of it in their own words."""
-    path = large(shell, 4)
+    path = large(shell, 12)
     cache = shell.folder / "out/measures.db"
     for patience in (0.0, 0.2):
         cache.unlink(missing_ok=True)

@@ -12,12 +12,11 @@ from _pytest.capture import CaptureFixture
 from batchgen.cli.approve import approve_jobs
 from batchgen.errors import MissingFileError, UsageError
 from batchgen.jobs import JobState
-from batchgen.runs.decision_log import apply_new
 from batchgen.runs.folder import locked
-from batchgen.state.manual_actions import Held, held_back
+from batchgen.state.approvals import Held, held_back
 from batchgen.state.queries import Selection
 from batchgen.state.reviews import Pick, pick
-from tests.runs.run_world import Place, bring_home, make_gated, write_header
+from tests.runs.run_world import Place, apply_new, bring_home, make_gated, write_header
 
 
 @pytest.fixture

@@ -64,7 +64,7 @@ def faults_are_met(emulator: Emulator) -> bool:
 
 def kill_in_the_middle_of_the_clips(user: Shell, emulator: Emulator) -> None:
     """Two clips stay in the vendor's queue, so no other one can go and none is on the wire."""
-    emulator.arm("result", "state_backwards", model=VIDEO, times=None)
+    emulator.hold(VIDEO)
     with user.start("run", "m.yaml", "--quiet") as process:
         wait_until(lambda: count(user)["done"] == 25, "the edits are home")
         wait_until(lambda: count(user)["queued"] + count(user)["running"] == 2, "two clips wait")

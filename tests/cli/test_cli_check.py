@@ -17,12 +17,12 @@ from batchgen.check.kinds import CheckOptions, Kind
 from batchgen.cli import main
 from batchgen.cli.check import check_results
 from batchgen.models.fields import SIZE_KEY
-from batchgen.runs.decision_log import apply_new
 from batchgen.runs.folder import locked
 from batchgen.state.meta import Meta, set_meta
 from batchgen.state.reviews import Pick, pick
 from batchgen.state.selection import Selection
 from tests.check.check_world import Gallery, drawn, gallery, packed, plate
+from tests.runs.run_world import apply_new
 
 
 @pytest.fixture

@@ -229,10 +229,12 @@ def test_a_picture_that_changes_or_goes_during_the_run_is_not_sent(
     for name in ("a", "b", "c", "d"):
         draw(user, f"photos/{name}.png", (64, 40 + ord(name)))
     user.write(f"run: {{concurrency: 1}}\n{MANIFEST}")
+    emulator.hold()
     with user.start(*RUN) as process:
         emulator.charged(1)
         draw(user, "photos/c.png", colour="red")
         (user.folder / "photos/d.png").unlink()
+        emulator.disarm()
         done = ended(process)
     assert done.code == ExitCode.SOME_FAILED
     assert len(emulator.charges()) == 2

@@ -13,10 +13,10 @@ from _pytest.capture import CaptureFixture
 from batchgen.cli import main
 from batchgen.cli.pick import pick_results
 from batchgen.errors import ExitCode, UsageError
-from batchgen.runs.decision_log import Verb, apply_new
+from batchgen.runs.decision_log import Verb
 from batchgen.runs.folder import locked
 from batchgen.state.queries import Selection
-from tests.runs.run_world import Place, bring_home, make_place, write_header
+from tests.runs.run_world import Place, apply_new, bring_home, make_place, write_header
 
 
 @pytest.fixture

@@ -18,7 +18,8 @@ from batchgen.runs.estimates import Cost
 from batchgen.runs.options import RunOptions
 from batchgen.runs.plan import ModelPlan, Plan
 from batchgen.runs.vendor_facts import VendorFacts
-from batchgen.state.planned import ChangedInput, OrphanedJob, PlanCounts
+from batchgen.state.plan_counts import PlanCounts
+from batchgen.state.planned import ChangedInput, OrphanedJob
 from batchgen.state.queries import Selection
 from batchgen.state.reconcile import OnChanged, RenamedJob
 from batchgen.state.records import Money

@@ -26,7 +26,7 @@ def test_row_50_a_disk_that_fills_up_while_downloading_pauses_the_run(shell: She
     ):
         user = shell.using(emulator)
         disk.fill(leaving=MIB)
-        user.manifest(3, run={"concurrency": 1, "rate": "2/s"})
+        user.manifest(3, run={"concurrency": 1, "rate": "1/min"})
         done = user.expect(74, "run", "m.yaml")
         assert "the disk is full" in done.said
         assert "same command" in done.said
@@ -34,7 +34,7 @@ def test_row_50_a_disk_that_fills_up_while_downloading_pauses_the_run(shell: She
         assert "done" not in user.states().values()
         assert "boat-000.png" not in user.files()
         disk.make_room()
-        user.expect(0, "run", "m.yaml")
+        user.expect(0, "run", "m.yaml", "--rate", "100/s")
         assert_whole(user, emulator, jobs=3)
 
 
@@ -64,7 +64,7 @@ def test_row_52_a_failed_fsync_stops_the_run_and_is_never_repeated(
     user: Shell, emulator: Emulator
 ) -> None:
     """The door of downloads fails here: no file system fails its fsync on demand."""
-    user.manifest(3, run={"concurrency": 1, "rate": "2/s"})
+    user.manifest(3, run={"concurrency": 1, "rate": "1/min"})
     broken = Fsyncs(failing=".part")
     with through(broken):
         done = user.expect(74, "run", "m.yaml")
@@ -75,21 +75,21 @@ def test_row_52_a_failed_fsync_stops_the_run_and_is_never_repeated(
     # What did not reach the disk is no start for the next attempt either.
     assert all(name.endswith(".part") for name in user.files())
     assert len(emulator.charges()) < 3
-    user.expect(0, "run", "m.yaml")
+    user.expect(0, "run", "m.yaml", "--rate", "100/s")
     assert_whole(user, emulator, jobs=3)
 
 
 def test_row_52_a_failed_fsync_of_the_folder_is_never_repeated(
     user: Shell, emulator: Emulator
 ) -> None:
-    user.manifest(3, run={"concurrency": 1, "rate": "2/s"})
+    user.manifest(3, run={"concurrency": 1, "rate": "1/min"})
     broken = Fsyncs(failing="files")
     (user.folder / "out/files").mkdir(parents=True)
     with through(broken):
         assert "the disk failed" in user.expect(74, "run", "m.yaml").said
     assert [path.name for path in broken.asked].count("files") == 1
     assert "done" not in user.states().values()
-    user.expect(0, "run", "m.yaml")
+    user.expect(0, "run", "m.yaml", "--rate", "100/s")
     assert_whole(user, emulator, jobs=3)
 
 

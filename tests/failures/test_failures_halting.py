@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import signal
 
-from tests.shell import Emulator, Shell, ended
+from tests.shell import Emulator, Shell, ended, read_until
 
 
 def test_too_many_failures_stop_the_run_and_the_same_command_goes_on(
@@ -29,9 +29,9 @@ def test_a_longest_duration_ends_the_submits_and_what_is_paid_comes_home(
     user: Shell, emulator: Emulator
 ) -> None:
     user.manifest(3, run={"concurrency": 1, "rate": "1/h", "max_duration": "1h"})
-    done = user.expect(75, "run", "m.yaml", "--max-duration", "1s", "--json")
+    done = user.expect(75, "run", "m.yaml", "--max-duration", "2s", "--json")
     assert done.document["paused"]["reason"] == "max_duration"
-    assert "paused: the run has lasted 1 s" in done.err
+    assert "paused: the run has lasted 2 s" in done.err
     assert user.status()["counts"] == {"done": 1, "pending": 2}
     user.expect(0, "run", "m.yaml", "--rate", "100/s")
     assert user.status()["counts"] == {"done": 3}
@@ -53,9 +53,7 @@ def test_a_time_to_start_is_waited_for_and_ctrl_c_ends_the_waiting(
 ) -> None:
     user.manifest(2, run={"start_at": "2099-01-01T22:00"})
     with user.start("run", "m.yaml") as process:
-        assert process.stderr is not None
-        while "nothing is submitted before 2099-01-01 22:00" not in process.stderr.readline():
-            assert process.poll() is None
+        read_until(process, "nothing is submitted before 2099-01-01 22:00")
         process.send_signal(signal.SIGINT)
         assert ended(process).code == 130
     assert emulator.charges() == []

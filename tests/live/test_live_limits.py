@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.live.live_page import DESKTOP, NEEDS_CHROMIUM, PHONE, looking
-from tests.shell import Emulator, Shell, emulating, ended
+from tests.shell import Emulator, Shell, ended
 from tests.watch.watch_process import watching
 
 pytestmark = NEEDS_CHROMIUM
 
 REFUSED = "status of 400"
 """What a browser writes into its console for each refusal."""
-
-
-@pytest.fixture
-def emulator() -> Iterator[Emulator]:
-    with emulating(latency=5.0) as emulator:
-        yield emulator
 
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE])
@@ -37,6 +30,7 @@ def test_limits_are_changed_by_keyboard_while_a_run_goes_on(
     ):
         limits = page.locator("#limits")
         expect(limits).to_be_hidden()
+        emulator.hold()
         with user.start("run", "m.yaml", "--quiet") as run:
             expect(limits).to_contain_text("Limits: 1 at once · budget 40.00 USD")
             page.locator("#tune").focus()
@@ -71,6 +65,7 @@ def test_limits_are_changed_by_keyboard_while_a_run_goes_on(
             page.locator("#tune").click()
             page.keyboard.press("Escape")
             expect(page.locator("#tuning")).to_be_hidden()
+            emulator.disarm()
             assert ended(run).code == 0
         expect(limits).to_be_hidden()
     assert len(emulator.charges()) == 8

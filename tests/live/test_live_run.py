@@ -37,10 +37,12 @@ def test_results_come_in_while_the_page_is_open_and_the_focus_stays(
             news = page.locator("#news")
             expect(news).to_contain_text("Nothing has been run yet")
             expect(news.locator("code")).to_have_text("batchgen run m.yaml")
+            emulator.hold()
             with user.start("run", "m.yaml", "--quiet") as run:
                 expect(page.locator(".tile")).to_have_count(8)
                 expect(page.locator("#live")).to_have_text("live, running")
                 expect(news).to_be_hidden()
+                emulator.disarm()
                 expect(page.locator(".tile img").first).to_be_visible()
                 # From here on nothing is loaded anew, and what a person looks at stays.
                 page.evaluate("window.mine = document.querySelector('.tile img')")

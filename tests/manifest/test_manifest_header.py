@@ -20,7 +20,7 @@ def test_a_short_manifest_has_the_defaults() -> None:
     assert manifest is not None
     assert manifest.name == "boats"
     assert manifest.policy == Policy("auto", None, 0, 3600.0, None, OnUnknown.HOLD, {})
-    assert manifest.output == Output(Path("output/boats"), "{{ id }}", ())
+    assert manifest.output == Output(Path("output/boats"), "", "{{ id }}", ())
 
 
 def test_a_full_header_is_read() -> None:
@@ -55,8 +55,41 @@ output:
         models={VIDEO: ModelPolicy(2, Rate(10, 3600.0), 0.5), EDIT: ModelPolicy()},
     )
     assert manifest.output == Output(
-        Path("renders/summer"), "{{ model }}/{{ id }}", ("cdn.example.com", "*.example.org")
+        Path("renders/summer"), "", "{{ model }}/{{ id }}", ("cdn.example.com", "*.example.org")
     )
+
+
+@pytest.mark.parametrize(
+    ("output", "folder", "bucket"),
+    [
+        ("{dir: 's3://b/night/'}", "output/boats", "s3://b/night"),
+        ("{dir: 'gs://b', state: here/night}", "here/night", "gs://b"),
+        ("{dir: 'file:///data/night%207'}", "/data/night 7", ""),
+    ],
+)
+def test_results_may_go_into_a_bucket_and_the_state_stays_here(
+    output: str, folder: str, bucket: str
+) -> None:
+    reading = read(f"version: 1\noutput: {output}\n{JOBS}")
+    assert reading.problems == []
+    assert reading.manifest is not None
+    assert (reading.manifest.output.dir, reading.manifest.output.bucket) == (Path(folder), bucket)
+
+
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [
+        ("{dir: out, state: here}", "output.state is for results in a bucket"),
+        ("{state: here}", "output.state is for results in a bucket"),
+        ("{dir: 's3://b', state: 's3://b/state'}", "the state must be in a folder of this machine"),
+        ("{dir: 's3://key:secret@b'}", "this is not the address of a bucket"),
+        ("{dir: 'https://b.example.com'}", "https:// is an address that results cannot"),
+    ],
+)
+def test_a_place_that_cannot_be_is_refused(output: str, message: str) -> None:
+    (problem,) = read(f"version: 1\noutput: {output}\n{JOBS}").problems
+    assert message in str(problem)
+    assert "secret" not in str(problem)
 
 
 def test_a_header_after_the_jobs_counts_as_well() -> None:

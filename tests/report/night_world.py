@@ -18,6 +18,7 @@ from batchgen.report.making import Made, Subject, make_report
 from batchgen.report.page import RunCommands
 from batchgen.state.database import open_for_writing, reading
 from batchgen.state.reviews import Pick, find_flaws, pick
+from batchgen.storage.locations import FolderLocation
 from tests.state.state_world import T2I, State
 
 I2V = "bytedance/dreamina-3-0/pro/image-to-video"
@@ -238,10 +239,13 @@ def _nobody(_made: int, _total: int) -> None:
     pass
 
 
+NIGHT = RunCommands("night.yaml", rehearsal=False)
+
+
 def make(
     root: Path, out: Path | None = None, on_progress: Callable[[int, int], None] = _nobody
 ) -> Made:
-    subject = Subject("night", root, RunCommands("night.yaml", rehearsal=False), EVENING + 3600)
+    subject = Subject("night", FolderLocation(root), NIGHT, EVENING + 3600)
     with reading(root / "state.db") as db:
         return make_report(db, subject, out or root / "report", on_progress)
 

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from batchgen.jobs import Job, canonical_json
+from batchgen.runs.decision_log import Applied, apply_page
 from batchgen.runs.folder import RunFolder
-from batchgen.state.database import open_for_writing, reading
+from batchgen.state.database import Connection, open_for_writing, reading
 from batchgen.state.queries import job_statuses
 from batchgen.state.records import JobStatus
 from tests.state.state_world import T2I, State
@@ -33,6 +34,16 @@ class Place(State):
     @property
     def folder(self) -> RunFolder:
         return RunFolder(self.path.parent)
+
+
+def apply_new(db: Connection, path: Path) -> list[Applied]:
+    """Apply all new decisions, whatever there is of them."""
+    applied: list[Applied] = []
+    while True:
+        page = apply_page(db, path)
+        applied += page.applied
+        if not page.more:
+            return applied
 
 
 def make_place(root: Path, job_ids: Sequence[str]) -> Place:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,14 +18,14 @@ from batchgen.errors import OutputError
 from batchgen.jobs import JobState
 from batchgen.manifest.tuning import parse_tuning
 from batchgen.runs import decision_log, supervision
-from batchgen.runs.decision_log import Decision, Verb, append_decisions, apply_new, has_new
-from batchgen.runs.decisions import decide, runner_lock
+from batchgen.runs.decision_log import Decision, Verb, append_decisions, has_new
+from batchgen.runs.decisions import Counted, decide, runner_lock
 from batchgen.runs.folder import locked
 from batchgen.runs.recovery_log import RecoveryLog
 from batchgen.state import manual_actions, transitions
 from batchgen.state.database import reading
 from batchgen.state.queries import Selection
-from tests.runs.run_world import Place, bring_home, make_gated, make_place
+from tests.runs.run_world import Place, apply_new, bring_home, make_gated, make_place
 from tests.state.state_world import T2I
 
 MANIFEST = Path("m.yaml")
@@ -472,3 +473,41 @@ def test_a_change_of_limits_that_no_command_wrote_is_passed_over(
     line = {"at": 1.0, "decide": "tune", "request_id": None, **row}
     place.folder.decisions.write_text(json.dumps(line) + "\n")
     assert apply_new(place.db, place.folder.decisions) == []
+
+
+def test_many_decisions_are_written_and_applied_as_they_come(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decision_log, "WRITTEN_AT_ONCE", 2)
+    monkeypatch.setattr(decision_log, "PAGE_BYTES", 100)
+    decisions = Counted(Decision(Verb.CANCEL, "boat", float(n)) for n in range(7))
+    with decide(place.folder, MANIFEST, decisions) as decided:
+        assert decisions.count == 7
+        assert decided is not None
+        assert [one.decision.at for one in decided.applied] == [*map(float, range(7))]
+
+
+def test_what_nobody_looks_at_is_applied_all_the_same(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decision_log, "PAGE_BYTES", 100)
+    decisions = [Decision(Verb.CANCEL, one, 1.0) for one in ("boat", "boat", "boat", "clip")]
+    with pytest.raises(OSError, match="a closed pipe"), decide(place.folder, MANIFEST, decisions):
+        raise OSError("a closed pipe")
+    assert (place.state("boat"), place.state("clip")) == ("cancelled", "cancelled")
+    assert not has_new(place.db, place.folder.decisions)
+
+
+def test_lines_of_another_process_in_between_are_not_ours(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(decision_log, "WRITTEN_AT_ONCE", 1)
+
+    def with_another() -> Iterator[Decision]:
+        yield Decision(Verb.CANCEL, "boat", 1.0)
+        append_decisions(place.folder.decisions, [Decision(Verb.CANCEL, "sketch", 1.0)])
+        yield Decision(Verb.CANCEL, "clip", 1.0)
+
+    with decide(place.folder, MANIFEST, with_another()) as decided:
+        assert decided is not None
+        assert [one.decision.job_id for one in decided.applied] == ["boat", "clip"]

@@ -18,7 +18,7 @@ from batchgen.runs.folder import RunFolder
 from batchgen.runs.notifications import Cause, Standing
 from batchgen.runs.options import RunOptions
 from batchgen.runs.summary import Summary
-from batchgen.state.manual_actions import Held
+from batchgen.state.approvals import Held
 from batchgen.state.records import Money
 from tests.notify.receivers import dead_url, receiving
 from tests.runs.run_world import lines, write_manifest

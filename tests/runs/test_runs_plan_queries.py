@@ -13,7 +13,8 @@ import pytest
 from batchgen.jobs import Job, JobState, canonical_json
 from batchgen.state import manual_actions, queries, transitions
 from batchgen.state.costs import typical_cost
-from batchgen.state.planned import Outlook, PlanCounts, Wishes, foreseen
+from batchgen.state.plan_counts import PlanCounts
+from batchgen.state.planned import Outlook, Wishes, foreseen
 from batchgen.state.queries import Selection
 from batchgen.state.reconcile import OnChanged
 from batchgen.state.staging import open_staging

@@ -22,7 +22,7 @@ from batchgen.runs import estimates
 from batchgen.runs.estimates import price_list, request_price
 from batchgen.runs.options import RunOptions, engine_policy
 from batchgen.runs.summary import Summary
-from batchgen.state.manual_actions import Held
+from batchgen.state.approvals import Held
 from batchgen.state.records import Money
 
 S, C, P = JobState, ExitCode, PauseReason

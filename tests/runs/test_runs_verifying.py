@@ -11,17 +11,17 @@ import pytest
 
 from batchgen.downloads.outcomes import VerifiedFile
 from batchgen.errors import UsageError
-from batchgen.runs.repair import move_aside
 from batchgen.runs.verify import (
     Checked,
     Damage,
     check_files,
     confirmed,
     orphaned_files,
-    walk,
 )
 from batchgen.state import files, transitions
 from batchgen.state.queries import Selection
+from batchgen.storage.folders import FolderResults
+from batchgen.storage.locations import FolderLocation
 from tests.runs.run_world import Place
 
 CONTENT = b"a boat"
@@ -47,8 +47,12 @@ def boat(place: Place) -> Path:
     return path
 
 
+def results_of(place: Place) -> FolderResults:
+    return FolderResults(FolderLocation(place.folder.root))
+
+
 def damages(place: Place, *, quick: bool = False) -> list[Damage | None]:
-    found = check_files(place.db, place.folder, Selection(), quick=quick)
+    found = check_files(place.db, results_of(place), Selection(), quick=quick)
     return [one.damage for one in found]
 
 
@@ -108,7 +112,7 @@ def test_a_file_that_a_repair_takes_meanwhile_is_no_problem(place: Place, boat: 
 
 def test_a_selection_that_names_no_job_is_refused(place: Place) -> None:
     with pytest.raises(UsageError, match="no job is called zz"):
-        list(check_files(place.db, place.folder, Selection(("zz",))))
+        list(check_files(place.db, results_of(place), Selection(("zz",))))
 
 
 def test_foreign_files_and_forsaken_parts_are_strays_and_awaited_ones_are_not(
@@ -120,21 +124,5 @@ def test_foreign_files_and_forsaken_parts_are_strays_and_awaited_ones_are_not(
         (below / name).touch()
     # Renamed already, and not yet recorded.
     (below / "clip.png").touch()
-    found = sorted(orphaned_files(place.db, place.folder))
+    found = sorted(orphaned_files(place.db, results_of(place)))
     assert found == ["files/boat.jpg", "files/boat.png.part", "files/mine/holiday.png"]
-
-
-def test_walking_follows_no_link(tmp_path: Path) -> None:
-    (tmp_path / "out" / "sub").mkdir(parents=True)
-    (tmp_path / "secret").touch()
-    (tmp_path / "out" / "away").symlink_to(tmp_path)
-    assert [path.name for path in walk(tmp_path / "out")] == ["away"]
-
-
-def test_what_is_moved_aside_never_replaces_what_was_before(tmp_path: Path) -> None:
-    for content in ("first", "second"):
-        (tmp_path / "boat.png").write_text(content)
-        assert move_aside(tmp_path, "boat.png")
-    kept = [(tmp_path / f"boat.png.damaged-{n}").read_text() for n in (1, 2)]
-    assert kept == ["first", "second"]
-    assert move_aside(tmp_path, "boat.png") is None

@@ -10,8 +10,8 @@ from batchgen.errors import BatchgenError
 from batchgen.runs.decision_log import Decision, Verb
 from batchgen.runs.decisions import decide
 from batchgen.runs.folder import RunFolder
+from batchgen.state.approvals import awaiting
 from batchgen.state.database import reading
-from batchgen.state.manual_actions import awaiting
 from batchgen.state.meta import limits_in_force
 from tests.simulation.chain import TAKES
 from tests.simulation.gatekeeper import Approval
@@ -141,7 +141,7 @@ class Person:
         decision = Decision(verb, job, EPOCH + self._night.now, request_id)
         with decide(RunFolder(self._night.root), self._night.manifest, [decision]) as decided:
             assert decided is not None, "the lock of a dead process was not given back"
-            if not decided.applied[-1].objection:
+            if not [*decided.applied][-1].objection:
                 if verb is Verb.RESUBMIT:
                     self.resubmits[job] += 1
                 elif verb is Verb.WRITE_OFF:

@@ -33,7 +33,7 @@ def a_plain_run_makes_rejected_results_again() -> None:
 
 def a_pick_reaches_a_later_attempt() -> None:
     apply = decision_log._apply
-    put(decision_log, "_apply", lambda db, one: apply(db, replace(one, attempt=None)))
+    put(decision_log, "_apply", lambda db, one, at: apply(db, replace(one, attempt=None), at))
 
 
 def a_kept_result_does_not_stop_its_retry() -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from batchgen.jobs import JobState
 from batchgen.state import manual_actions, queries, transitions
+from batchgen.state.database import transaction, without_triggers
 from batchgen.state.queries import Selection, money
 from tests.state.state_world import State, job, open_state
 
@@ -262,3 +263,47 @@ def test_who_resubmits_takes_an_earlier_wish_to_cancel_back(state: State) -> Non
     state.begin("boat")
     assert transitions.turn_back(state.db, state.seq("boat"), 2, "not_sent", "refused", 1.0)
     assert state.state("boat") is S.PENDING
+
+
+def schema_of(state: State) -> list[tuple[str, str]]:
+    return state.db.execute("SELECT name, sql FROM sqlite_schema ORDER BY rowid").fetchall()
+
+
+def test_a_retry_leaves_the_schema_and_no_cause(state: State) -> None:
+    before = schema_of(state)
+    state.submit("boat", "r1")
+    state.fail("boat")
+    assert state.one("SELECT cause FROM job WHERE id = 'boat'")
+    with transaction(state.db):
+        assert manual_actions.retry_selected(state.db, Selection(), again()) == 1
+    assert state.one("SELECT cause IS NULL AND error IS NULL FROM job WHERE id = 'boat'")
+    assert schema_of(state) == before
+
+
+def test_a_retry_that_does_not_end_changes_nothing(state: State) -> None:
+    before = schema_of(state)
+    state.submit("boat", "r1")
+    state.fail("boat")
+    with pytest.raises(OSError, match="died"):
+        retry_and_die(state)
+    assert state.state("boat") is S.FAILED
+    assert schema_of(state) == before
+
+
+def test_triggers_are_back_after_an_error_that_the_transaction_outlives(state: State) -> None:
+    before = schema_of(state)
+    with transaction(state.db):
+        with pytest.raises(OSError, match="full"), without_triggers(state.db):
+            raise OSError("full")
+        assert [name for name, _ in schema_of(state)].count("need_failed") == 1
+    assert sorted(schema_of(state)) == sorted(before)
+
+
+def retry_and_die(state: State) -> None:
+    with transaction(state.db):
+        manual_actions.retry_selected(state.db, Selection(), again())
+        raise OSError("died")
+
+
+def again() -> str:
+    return manual_actions.may_go_again()

@@ -13,7 +13,8 @@ from batchgen.jobs import Job, JobState, JsonValue, canonical_json, content_id, 
 from batchgen.references import reference_url
 from batchgen.state import manual_actions
 from batchgen.state.database import reading
-from batchgen.state.planned import Outlook, PlanCounts, Wishes, foreseen
+from batchgen.state.plan_counts import PlanCounts
+from batchgen.state.planned import Outlook, Wishes, foreseen
 from batchgen.state.reconcile import ChangedJob, Difference, OnChanged, RenamedJob
 from batchgen.state.results import paths_to_send
 from batchgen.state.staging import open_staging

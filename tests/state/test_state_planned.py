@@ -11,7 +11,8 @@ from batchgen.jobs import Job
 from batchgen.state import files, transitions
 from batchgen.state.causes import cause_key
 from batchgen.state.database import open_for_writing, reading
-from batchgen.state.planned import ChangedInput, OrphanedJob, Outlook, PlanCounts, Wishes, foreseen
+from batchgen.state.plan_counts import PlanCounts
+from batchgen.state.planned import ChangedInput, OrphanedJob, Outlook, Wishes, foreseen
 from batchgen.state.queries import Selection
 from batchgen.state.reconcile import OnChanged, RenamedJob
 from batchgen.state.records import KnownImage

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from tests.shell import EDIT, Emulator, Shell, wait_until
-from tests.uploads.s3_server import KEY_ID, SECRET, SESSION, S3Server
+from tests.storage.s3_server import KEY_ID, SECRET, SESSION, S3Server
 
 SECRETS = (KEY_ID, SECRET, SESSION, "X-Amz-Signature", "X-Amz-Security-Token", "signature=")
 
@@ -113,7 +113,7 @@ def test_a_bucket_that_cannot_be_used_ends_the_run_before_any_submit(
 def test_a_failed_upload_is_tried_again(
     photos: Shell, emulator: Emulator, s3: S3Server, bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("batchgen.uploads.buckets.MOST_RETRIES", 0)
+    monkeypatch.setattr("batchgen.storage.opening.MOST_RETRIES", 0)
     user = photos.using(emulator).having(**s3.env)
     edits(user, f"s3://{bucket}", [1])
     left = [503, 429]

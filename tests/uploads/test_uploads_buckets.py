@@ -14,10 +14,11 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from batchgen.emulator import EmulatorSettings, Fault, running_emulator
 from batchgen.errors import BucketError
+from batchgen.storage.opening import read_failure
 from batchgen.uploads.bucket_sending import seconds_of_urls
-from batchgen.uploads.buckets import BucketPlace, open_bucket, read_failure
+from batchgen.uploads.buckets import BucketPlace, open_bucket
 from batchgen.uploads.outcomes import NotNowError
-from tests.uploads.s3_server import KEY_ID, SECRET, S3Server
+from tests.storage.s3_server import KEY_ID, SECRET, S3Server
 
 ORIGIN = "http://127.0.0.1:1"
 HOUR = 3600
@@ -61,7 +62,7 @@ async def test_a_bucket_that_does_not_exist_is_named_with_what_to_do(
         with pytest.raises(BucketError, match="there is no such bucket") as raised:
             await opened.put("a.png", b"hello", "image/png")
     assert raised.value.where == "s3://no-such-bucket/x"
-    assert "inputs.send" in str(raised.value.next_step)
+    assert "its name in the manifest" in str(raised.value.next_step)
 
 
 @pytest.mark.parametrize(
@@ -84,7 +85,7 @@ async def test_a_refusal_is_not_trouble_that_passes(
     kind: type[Exception],
     words: str,
 ) -> None:
-    monkeypatch.setattr("batchgen.uploads.buckets.MOST_RETRIES", 0)
+    monkeypatch.setattr("batchgen.storage.opening.MOST_RETRIES", 0)
     s3.refuse = lambda _method, _path: status
     place = BucketPlace(f"s3://{bucket}", ORIGIN)
     async with open_bucket(place, using(monkeypatch, s3.env)) as opened:
@@ -95,7 +96,7 @@ async def test_a_refusal_is_not_trouble_that_passes(
 
 
 async def test_a_server_that_is_gone_is_no_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("batchgen.uploads.buckets.MOST_RETRIES", 0)
+    monkeypatch.setattr("batchgen.storage.opening.MOST_RETRIES", 0)
     env = using(monkeypatch, S3Server(endpoint="http://127.0.0.1:9").env)
     async with open_bucket(BucketPlace("s3://pictures", ORIGIN), env) as opened:
         with pytest.raises(NotNowError, match="no answer"):

@@ -103,7 +103,7 @@ def test_an_approval_in_the_page_lets_a_run_at_work_go_on(user: Shell, emulator:
     ]
     user.manifest(jobs, run={"check_inputs": "off"})
     # The run is at work until it hears of an end.
-    emulator.arm("result", "state_backwards", model=VIDEO, times=None)
+    emulator.hold(VIDEO)
     with watching(user) as watcher, user.start("run", "m.yaml", "--quiet") as run:
         wait_until(lambda: watcher.rows().get("boat-000") == "done", "the still")
         approval = {"action": "approve", "job": "boat-000", "attempt": 1}

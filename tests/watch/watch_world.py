@@ -14,7 +14,8 @@ from typing import Any
 
 import aiohttp
 
-from batchgen.state.database import open_for_writing
+from batchgen.state.database import Connection, open_for_writing
+from batchgen.storage.locations import FolderLocation, Location
 from batchgen.watch.ports import Outcome, PageDecision, Ports, Watched
 from batchgen.watch.server import serving
 from tests.shell import PATIENCE
@@ -29,6 +30,7 @@ class Run:
     calls: int = 0
     answer: Outcome | Exception = field(default_factory=lambda: Outcome(handed=True))
     act: Callable[[], object] = lambda: None
+    results: Location | None = None
     tuned: list[tuple[dict[str, str], str | None]] = field(default_factory=list)
 
     def tune(self, values: Mapping[str, str], model: str | None) -> None:
@@ -46,10 +48,14 @@ class Run:
 
     @property
     def ports(self) -> Ports:
+        def results(_db: Connection) -> Location:
+            return self.results or FolderLocation(Path())
+
         return Ports(
             self.decide,
             lambda: self.at_work,
             lambda _db: False,
+            results,
             lambda: 1_760_000_000.0,
             self.tune,
         )
@@ -157,8 +163,10 @@ def states(document: Any) -> dict[str, str]:
 
 @asynccontextmanager
 async def watching(root: Path, run: Run | None = None, port: int = 0) -> AsyncIterator[Page]:
+    run = run or Run()
+    run.results = run.results or FolderLocation(root)
     async with (
-        serving(watched(root), (run or Run()).ports, port, asyncio.Event()) as url,
+        serving(watched(root), run.ports, port, asyncio.Event()) as url,
         aiohttp.ClientSession() as http,
     ):
         yield Page(url, http)

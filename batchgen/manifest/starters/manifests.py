@@ -48,7 +48,6 @@ defaults:
   model: {model}
 
 run:
-  concurrency: 4                # requests in flight
   retries: 0                    # a retry of a failed job may cost
   # budget: 5.00                # USD; a job that would exceed it is not submitted
 

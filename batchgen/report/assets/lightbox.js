@@ -68,6 +68,7 @@
 
   const media = (job, file) => {
     if (!file) return [make("p", { class: "why", dir: "auto", text: job.error || `This job is ${job.state}.` })];
+    if (store.outOfReach()) return inBucket(job, file);
     const why = store.head.live ? "cannot be read just now" : "is not beside this page";
     if (store.isAudio(file)) {
       const gone = make("p", { class: "note", hidden: true, text: `The sound ${why}.` });
@@ -76,6 +77,13 @@
     const what = store.isVideo(file) ? `The video ${why}: this is its first frame.` : `The original ${why}: this is its preview.`;
     const note = make("p", { class: "note", hidden: true, text: file.thumb ? what : `The file ${why}.` });
     return [store.isVideo(file) ? video(file, note) : still(job, file, note), note];
+  };
+
+  const inBucket = (job, file) => {
+    const what = store.isAudio(file) ? ["sound", "its loudness"] : store.isVideo(file) ? ["video", "its first frame"] : ["original", "its preview"];
+    const picture = file.thumb && make("img", { class: store.isAudio(file) ? "wave" : "large", alt: job.prompt, src: store.thumb(file), width: file.width, height: file.height });
+    const note = make("p", { class: "note", text: `The ${what[0]} is in the bucket${picture ? `: this is ${what[1]}` : ""}.` });
+    return [picture, note].filter(Boolean);
   };
 
   // A report copied without the run's folder has no originals.
@@ -112,7 +120,8 @@
     job.error ? make("p", { class: "error", dir: "auto", text: job.error }) : null,
     make("p", { class: "prompt", dir: "auto", text: job.prompt }),
     make("p", { class: "row" }, batchgen.copyButton(job.prompt, "Copy prompt"), batchgen.copyButton(job.id, "Copy id"),
-      file ? make("a", { id: "original", class: "small", href: store.original(file), target: "_blank", rel: "noopener", text: "Original" }) : null),
+      file && store.head.bucket ? batchgen.copyButton(store.place(file), "Copy location") : null,
+      file && !store.outOfReach() ? make("a", { id: "original", class: "small", href: store.original(file), target: "_blank", rel: "noopener", text: "Original" }) : null),
     facts(job, file),
   ].filter(Boolean);
 
@@ -140,7 +149,7 @@
       ["cost", job.cost !== null && `${job.cost.toFixed(4)} USD`],
       ["reused", job.reused],
       ["took", job.seconds !== null && `${job.seconds.toFixed(1)} s`],
-      ["attempts", job.attempts > 1 && String(job.attempts)], ["request", job.request], ["file", file && file.path],
+      ["attempts", job.attempts > 1 && String(job.attempts)], ["request", job.request], ["file", file && store.place(file)],
     ];
     return make("dl", {}, ...lines.filter(([, value]) => value).flatMap(([name, value]) => [
       make("dt", { text: name }), make("dd", { dir: "auto", text: value }),

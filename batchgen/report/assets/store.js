@@ -10,7 +10,7 @@
   let sorted = true;
   const listeners = [];
   const store = {
-    head: { jobs: 0, files: "", chunks: [], causes: [], commands: null },
+    head: { jobs: 0, files: "", bucket: "", chunks: [], causes: [], commands: null },
     loaded: 0,
     version: 0, // grows with every change, to invalidate cached counts
     onChange(listener) { listeners.push(listener); },
@@ -138,6 +138,9 @@
     const parts = file.path.split("/").map(encodeURIComponent);
     return store.head.live ? `originals/${file.key}/${parts.at(-1)}` : store.head.files + parts.join("/");
   };
+  // What a page from file:// can neither show nor link.
+  store.outOfReach = () => Boolean(store.head.bucket) && !store.head.live;
+  store.place = (file) => (store.head.bucket ?? "") + file.path;
   store.input = (job, name) => job.inputs.find(([key]) => key === name)?.[1] ?? null;
   store.size = (job, file) => (file && file.width ? `${file.width}×${file.height}` : store.input(job, "size"));
   store.isVideo = (file) => file.type.startsWith("video/");

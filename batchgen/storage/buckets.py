@@ -1,0 +1,250 @@
+"""Results in a bucket: each is stored whole under its name, with its checksum, or not at all."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import obstore
+from obstore.exceptions import AlreadyExistsError, BaseError
+
+from batchgen.concurrency import map_in_threads
+from batchgen.errors import OutputError
+from batchgen.fs import CONTINUE, disk_errors
+from batchgen.storage.opening import NO_BUCKET, endpoint_of, open_client, read_failure
+from batchgen.storage.stamps import FILES, ObjectFacts, Reading, Stamp
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from typing import Any, BinaryIO
+
+    from obstore import GetResult, ObjectMeta
+
+    from batchgen.storage.locations import BucketLocation
+
+SHA256 = "sha256"
+REQUEST = "request"
+"""Names of the metadata of an object. Azure takes no hyphens in them."""
+
+MIB = 1024 * 1024
+MOST_AT_ONCE = 16 * MIB
+"""A larger object goes in parts: only up to here is it in memory whole."""
+PART_BYTES = 8 * MIB
+PARTS_AT_ONCE = 4
+IN_MEMORY = 8 * MIB
+"""What is read of a larger object goes into a temporary file."""
+MOST_ASIDE = 1000
+PAGE = 1000
+"""Objects that one request lists."""
+
+
+class BucketResults:
+    """Thread-safe. Reads give a local copy: decoders seek, and a hash needs every byte anyway."""
+
+    at_once = 16
+    """A request waits for its answer most of the time."""
+
+    def __init__(self, location: BucketLocation) -> None:
+        self.location = location
+        endpoint = endpoint_of(location.url, os.environ)
+        self._client = open_client(location.url, endpoint)
+        self._store = self._client.store
+
+    def require(self) -> None:
+        for _ in self.names():
+            return
+
+    def open(self, path: str) -> BinaryIO:
+        return self.open_stamped(path)[0]
+
+    def open_stamped(self, path: str) -> tuple[BinaryIO, Stamp]:
+        copy = tempfile.SpooledTemporaryFile(IN_MEMORY, prefix="batchgen-")  # noqa: SIM115 - returned
+        try:
+            with self.stream(path) as reading:
+                for block in reading.blocks:
+                    with disk_errors(Path(tempfile.gettempdir())):
+                        copy.write(block)
+        except BaseException:
+            copy.close()
+            raise
+        copy.seek(0)
+        return copy, reading.stamp  # type: ignore[return-value]  # a BinaryIO by another name
+
+    @contextmanager
+    def stream(self, path: str, start: int = 0, stop: int | None = None) -> Iterator[Reading]:
+        options: Any = {}
+        if start or stop is not None:
+            options = {"range": {"offset": start} if stop is None else (start, stop)}
+        try:
+            found = obstore.get(self._store, path, options=options)
+        except FileNotFoundError as exc:
+            raise self._missing(exc, path) from None
+        except BaseError as exc:
+            raise self._client.translated(exc, doing="downloads") from None
+        yield Reading(_stamp_of(found.meta), self._blocks(found))
+
+    def _blocks(self, found: GetResult) -> Iterator[bytes]:
+        try:
+            for block in found.stream(MIB):
+                yield bytes(block)
+        except BaseError as exc:
+            raise self._client.translated(exc, doing="downloads") from None
+
+    def _missing(self, exc: FileNotFoundError, path: str) -> Exception:
+        if read_failure(str(exc)).code in NO_BUCKET:
+            return self._client.translated(exc, doing="downloads")
+        # The original quotes the request.
+        return FileNotFoundError(path)
+
+    def stamp(self, path: str) -> Stamp | None:
+        try:
+            return _stamp_of(obstore.head(self._store, path))
+        except FileNotFoundError:
+            # To this request, a bucket that is gone answers the same.
+            self.require()
+            return None
+        except BaseError as exc:
+            raise self._client.translated(exc, doing="reads") from None
+
+    def facts(self, path: str) -> ObjectFacts | None:
+        """What was stored with an object; None if there is none."""
+        try:
+            found = obstore.get(self._store, path, options={"head": True})
+        except FileNotFoundError:
+            return None
+        except BaseError as exc:
+            raise self._client.translated(exc, doing="reads") from None
+        known = found.attributes
+        return ObjectFacts(
+            found.meta["size"],
+            known.get(SHA256, ""),
+            known.get("Content-Type", ""),
+            known.get(REQUEST, ""),
+        )
+
+    def stamps(self, paths: Sequence[str]) -> Iterator[Stamp | None]:
+        if len(paths) <= PAGE:
+            return map_in_threads(self.stamp, paths, self.at_once, "stamp")
+        known = {found["path"]: _stamp_of(found) for found in self._listed()}
+        return map(known.get, paths)
+
+    def names(self) -> Iterator[str]:
+        return (found["path"] for found in self._listed())
+
+    def _listed(self) -> Iterator[ObjectMeta]:
+        try:
+            for page in obstore.list(self._store, f"{FILES}/", chunk_size=PAGE):
+                yield from page
+        except (FileNotFoundError, BaseError) as exc:
+            raise self._client.translated(exc, doing="listing") from None
+
+    def publish(self, part: Path, path: str, facts: ObjectFacts) -> None:
+        """Store a local file as a whole object; nothing of another's is overwritten.
+
+        Returns once the bucket has acknowledged it. If it is there already, because an answer was
+        lost or the process died before it was recorded, that is as good. Raises OutputError for a
+        foreign object under that name.
+        """
+        try:
+            self._create(part, path, facts)
+        except AlreadyExistsError:
+            self._settle(part, path, facts)
+        except (FileNotFoundError, BaseError) as exc:
+            raise self._client.translated(exc, doing="uploads") from None
+
+    def _create(self, part: Path, path: str, facts: ObjectFacts) -> None:
+        if facts.bytes <= MOST_AT_ONCE:
+            self._put(part, path, facts, is_new=True)
+        elif self.facts(path) is None:
+            # No store takes a condition for an object in parts; the run's claim keeps others out.
+            self._put(part, path, facts, is_new=False)
+        else:
+            self._settle(part, path, facts)
+
+    def _settle(self, part: Path, path: str, facts: ObjectFacts) -> None:
+        there = self.facts(path)
+        if there is None:
+            self._put(part, path, facts, is_new=False)
+        elif (there.bytes, there.sha256) == (facts.bytes, facts.sha256):
+            return
+        elif facts.request and there.request == facts.request:
+            # Ours, of a try that was never recorded: the vendor serves other bytes by now.
+            self._put(part, path, facts, is_new=False)
+        else:
+            raise OutputError(
+                "another object has the name of this result; it was not overwritten",
+                where=self.location.of(path),
+                next_step=f"move it away, or set another output.dir; {CONTINUE}",
+            )
+
+    def _put(self, part: Path, path: str, facts: ObjectFacts, *, is_new: bool) -> None:
+        in_parts = facts.bytes > MOST_AT_ONCE
+        with disk_errors(part):
+            content = part if in_parts else part.read_bytes()
+            obstore.put(
+                self._store,
+                path,
+                content,
+                mode="create" if is_new else "overwrite",
+                attributes={
+                    "Content-Type": facts.media_type,
+                    SHA256: facts.sha256,
+                    REQUEST: facts.request,
+                },
+                use_multipart=in_parts,
+                chunk_size=PART_BYTES,
+                max_concurrency=PARTS_AT_ONCE,
+            )
+
+    def put_text(self, path: str, text: str, *, only_new: bool = False) -> bool:
+        """Store a small object, over an older one unless `only_new`; False if that was there."""
+        try:
+            obstore.put(
+                self._store,
+                path,
+                text.encode(),
+                mode="create" if only_new else "overwrite",
+                attributes={"Content-Type": "application/json"},
+            )
+        except AlreadyExistsError:
+            return False
+        except (FileNotFoundError, BaseError) as exc:
+            raise self._client.translated(exc, doing="uploads") from None
+        return True
+
+    def move_aside(self, path: str) -> str | None:
+        """Copied, then removed: after a crash in between, both are there."""
+        for number in range(1, MOST_ASIDE):
+            aside = f"{path}.damaged-{number}"
+            if self.stamp(aside) is None:
+                break
+        else:
+            raise OutputError(
+                f"there are {MOST_ASIDE - 1} damaged files of that name",
+                where=self.location.of(path),
+                next_step="remove some of them",
+            )
+        try:
+            obstore.copy(self._store, path, aside)
+        except FileNotFoundError:
+            return None
+        except BaseError as exc:
+            raise self._client.translated(exc, doing="copies") from None
+        self.remove(path)
+        return aside
+
+    def remove(self, path: str) -> None:
+        try:
+            obstore.delete(self._store, path)
+        except FileNotFoundError:
+            return
+        except BaseError as exc:
+            raise self._client.translated(exc, doing="deletions") from None
+
+
+def _stamp_of(meta: ObjectMeta) -> Stamp:
+    # Some servers quote it in a listing or a header only.
+    return Stamp(meta["size"], (meta["e_tag"] or str(meta["last_modified"])).strip('"'))

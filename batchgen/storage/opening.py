@@ -1,0 +1,225 @@
+"""Clients of buckets: Amazon S3 and what speaks like it, Google Cloud Storage, Azure.
+
+Credentials are found as the cloud's own tools find them, and never written in a manifest. What a
+library says of a failure may contain requests and keys, so only its status and code are passed on.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from batchgen.errors import BucketError, StorageError
+from batchgen.fs import CONTINUE
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from obstore.store import AzureStore, GCSStore, S3Store
+
+ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+REQUEST_SECONDS = 120
+"""For one request; large files go in parts, each a request."""
+MOST_RETRIES = 2
+
+
+class BucketUnavailableError(StorageError):
+    """The bucket does not answer, or says that it is overloaded: this may pass by itself."""
+
+
+def endpoint_of(url: str, env: Mapping[str, str]) -> str:
+    """The address of a server that speaks like S3; empty for the cloud's own."""
+    if urlsplit(url).scheme != "s3":
+        return ""
+    return next((env[name] for name in ENDPOINT_VARIABLES if env.get(name)), "")
+
+
+def open_client(url: str, endpoint: str, *, again: str = CONTINUE, instead: str = "") -> Client:
+    """Make a client of `s3://bucket/prefix` and the like. Sends nothing.
+
+    `again` ends the sentence about what to do after a failure; `instead` is what works without
+    obstore. Raises BucketError.
+    """
+    try:
+        from obstore.exceptions import BaseError  # noqa: PLC0415 - an extra
+        from obstore.store import from_url  # noqa: PLC0415 - an extra
+    except ImportError as exc:
+        raise _not_installed(url, instead) from exc
+    scheme = urlsplit(url).scheme
+    credentials: AwsCredentials | None = None
+    settings: dict[str, Any] = {}
+    if scheme == "s3":
+        credentials = _aws_credentials(url, again, instead)
+        settings = {"credential_provider": credentials, "aws_checksum_algorithm": "SHA256"}
+        if endpoint:
+            settings["endpoint"] = endpoint
+    if scheme == "az":
+        # Without keys in the environment, `az login` is asked.
+        settings = {"use_azure_cli": True}
+    try:
+        store: Any = from_url(
+            url.rstrip("/"),
+            client_options={
+                "allow_http": endpoint.startswith("http://"),
+                "timeout": timedelta(seconds=REQUEST_SECONDS),
+            },
+            retry_config={
+                "max_retries": MOST_RETRIES,
+                "retry_timeout": timedelta(seconds=REQUEST_SECONDS),
+            },
+            **settings,
+        )
+    except (BaseError, ValueError, TypeError) as exc:
+        raise BucketError(
+            f"its settings in the environment cannot be used ({type(exc).__name__})",
+            where=url,
+            next_step=f"{_LOGIN[scheme]}; {again}",
+        ) from None
+    return Client(store, url, credentials, again)
+
+
+def _not_installed(url: str, instead: str) -> BucketError:
+    return BucketError(
+        "buckets need obstore, which is not installed",
+        where=url,
+        next_step=f"pip install 'batchgen[buckets]'{instead}",
+    )
+
+
+_LOGIN = {
+    "s3": "log in (`aws sso login`, `aws configure`), or set AWS_PROFILE or AWS_ACCESS_KEY_ID and"
+    " AWS_SECRET_ACCESS_KEY",
+    "gs": "set GOOGLE_APPLICATION_CREDENTIALS to a service account's key: only such can sign URLs",
+    "az": "set AZURE_STORAGE_ACCOUNT_NAME, and log in (`az login`) or set"
+    " AZURE_STORAGE_ACCOUNT_KEY",
+}
+
+
+class AwsCredentials:
+    """As boto3 finds them: environment, profiles, SSO, roles. Asked anew every half hour.
+
+    `failure` is the name of the exception that they cannot be had for, if so. Temporary credentials
+    end the URLs that they signed when they end themselves, whatever time was asked for.
+    """
+
+    def __init__(self, provider: Any, failures: type[Exception]) -> None:
+        self.config = provider.config
+        self.failure = ""
+        self._provider = provider
+        self._failures = failures
+
+    def __call__(self) -> Any:
+        try:
+            found = self._provider()
+        except self._failures as exc:
+            self.failure = type(exc).__name__
+            raise
+        self.failure = ""
+        return found
+
+
+def _aws_credentials(url: str, again: str, instead: str) -> AwsCredentials:
+    try:
+        from botocore.exceptions import (  # type: ignore[import-untyped]  # noqa: PLC0415 - an extra
+            BotoCoreError,
+        )
+        from obstore.auth.boto3 import Boto3CredentialProvider  # noqa: PLC0415 - an extra
+    except ImportError as exc:
+        raise _not_installed(url, instead) from exc
+    try:
+        return AwsCredentials(Boto3CredentialProvider(), BotoCoreError)
+    except (BotoCoreError, ValueError) as exc:
+        why = "" if isinstance(exc, ValueError) else f" ({type(exc).__name__})"
+        raise BucketError(
+            f"there are no credentials for it{why}",
+            where=url,
+            next_step=f"{_LOGIN['s3']}; {again}",
+        ) from None
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """obstore's store of one bucket and prefix, and what its failures mean."""
+
+    store: S3Store | GCSStore | AzureStore
+    url: str
+    credentials: AwsCredentials | None
+    again: str
+
+    def translated(self, exc: Exception, *, doing: str) -> BucketError | BucketUnavailableError:
+        """What a failure of obstore's means; `doing` is what the bucket refuses, as in "uploads".
+
+        Raise it `from None`: the original may quote the request.
+        """
+        if self.credentials is not None and self.credentials.failure:
+            return self._refused(f"its credentials have ended ({self.credentials.failure})")
+        failure = read_failure(str(exc))
+        if isinstance(exc, FileNotFoundError) or failure.code in NO_BUCKET:
+            return BucketError(
+                "there is no such bucket",
+                where=self.url,
+                next_step=f"make it, or correct its name in the manifest and the region;"
+                f" {self.again}",
+            )
+        if failure.passes:
+            return BucketUnavailableError(
+                f"the bucket {self.url} cannot be reached ({failure})",
+                next_step=f"check the network and the bucket; {self.again}",
+            )
+        return self._refused(f"it refuses {doing} ({failure})")
+
+    def _refused(self, what: str) -> BucketError:
+        login = _LOGIN[urlsplit(self.url).scheme]
+        return BucketError(what, where=self.url, next_step=f"{login}; {self.again}")
+
+
+NO_BUCKET = frozenset({"NoSuchBucket", "ContainerNotFound"})
+_STATUS = re.compile(r"status code: (\d{3})")
+_CODE = re.compile(r"<Code>(\w{1,64})</Code>")
+_PASSING = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
+_PASSING_CODES = frozenset({"SlowDown", "RequestTimeout", "ServerBusy", "InternalError"})
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What is kept of a library's message: a status and a code.
+
+    Without a status no answer came: from the server, if `is_network`, or from what has the
+    credentials.
+    """
+
+    status: int | None
+    code: str
+    is_redirect: bool = False
+    is_network: bool = True
+
+    @property
+    def passes(self) -> bool:
+        if self.status is None:
+            return self.is_network and not self.is_redirect
+        return (
+            self.status >= HTTPStatus.INTERNAL_SERVER_ERROR
+            or self.status in _PASSING
+            or self.code in _PASSING_CODES
+        )
+
+    def __str__(self) -> str:
+        if self.is_redirect:
+            return "it is in another region"
+        if self.status is None:
+            return "no answer" if self.is_network else "no credentials that work"
+        return f"HTTP {self.status}{f', {self.code}' if self.code else ''}"
+
+
+def read_failure(message: str) -> Failure:
+    status, code = _STATUS.search(message), _CODE.search(message)
+    return Failure(
+        int(status[1]) if status else None,
+        code[1] if code else "",
+        is_redirect="redirect without LOCATION" in message,
+        is_network="HTTP error" in message or "HttpError" in message,
+    )
