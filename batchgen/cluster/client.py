@@ -96,8 +96,9 @@ class Cluster:
         self._waiting: dict[int, Future[Any]] = {}
         self._lost: ClusterLostError | None = None
         self._address, self._folder = opening.address, opening.folder
+        self._listening = threading.Thread(target=self._listen, name="cluster", daemon=True)
         self._opened = self._open(opening)
-        threading.Thread(target=self._listen, name="cluster", daemon=True).start()
+        self._listening.start()
 
     @property
     def cpus(self) -> int:
@@ -165,6 +166,9 @@ class Cluster:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
+        if self._listening.is_alive():
+            self._listening.join()
+        self._responses.close()
         if self._folder:
             remove_if_there(self._folder)
 

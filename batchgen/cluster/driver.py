@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import pickle
 import shutil
+import socket
 import sys
 import threading
 import time
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 
 REMOVALS = 30
 WATCH_SECONDS = 2.0
+CONNECT_SECONDS = 10.0
 OBJECT_STORE = 256 * 1024**2
 """Bytes of shared memory of a local cluster: only results that come inside an answer need it."""
 
@@ -147,6 +149,9 @@ def remove_if_there(folder: str) -> None:
 def _connect(ray: Any, opening: Opening) -> None:
     quiet = {"log_to_driver": False, "configure_logging": False}
     if not opening.folder:
+        # Ray itself would try for minutes.
+        host, _, port = opening.address.rpartition(":")
+        socket.create_connection((host.strip("[]"), int(port)), CONNECT_SECONDS).close()
         ray.init(address=opening.address, **quiet)
         return
     ray.init(
