@@ -6,7 +6,7 @@
      │   ├─ ManifestError                  … with every Problem found
      │   ├─ ChangedJobsError               … a job that was paid for has a new input
      │   ├─ InputImagesError               … an input image is not what its model takes
-     │   ├─ BucketError                    … the bucket for own files cannot be used
+     │   ├─ BucketError                    … a bucket cannot be used
      │   ├─ ProviderMismatchError          … a rehearsal's state meets the real API, or the reverse
      │   ├─ CopiedStateError               … the state file is a copy, or a restored backup
      │   ├─ LostStateError                 … requests may be paid for that the state does not know
@@ -19,7 +19,8 @@
      │   └─ SchemaVersionError             … the state file is of another version
      ├─ StorageError                   74  I/O error during the run
      │   ├─ DiskFullError                  … no space left, or quota reached
-     │   └─ DamagedStateError              … the state file is damaged
+     │   ├─ DamagedStateError              … the state file is damaged
+     │   └─ BucketUnavailableError     69  … a bucket does not answer
      ├─ OpenFilesError                 75  too many files are open at once
      ├─ LockedError                    75  another run of this state is in progress
      └─ TokenError                     77  no token, or the API refused it
@@ -236,6 +237,12 @@ class DiskFullError(StorageError):
 
 class DamagedStateError(StorageError):
     pass
+
+
+class BucketUnavailableError(StorageError):
+    """It does not answer, or says that it is overloaded: this may pass by itself."""
+
+    exit_code = ExitCode.UNREACHABLE
 
 
 class OpenFilesError(BatchgenError):

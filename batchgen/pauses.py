@@ -32,6 +32,7 @@ class PauseReason(StrEnum):
     UNREACHABLE = "unreachable"
     DISK = "disk"
     DISK_NEARLY_FULL = "disk_nearly_full"
+    BUCKET = "bucket"
     FAILURES = "failures"
     STOP_AT = "stop_at"
     MAX_DURATION = "max_duration"
@@ -129,6 +130,11 @@ PAUSES: Mapping[PauseReason, PauseRow] = {
         "the disk is nearly full: {free:,.1f} MiB are free,"
         " but at least {floor:,.1f} MiB must be: nothing more is submitted",
         f"make room, or set output.min_free, then {AGAIN}",
+    ),
+    PauseReason.BUCKET: PauseRow(
+        ExitCode.UNREACHABLE,
+        "results cannot be stored: {reason}",
+        f"check the network and the bucket, then {AGAIN}; nothing is paid for twice",
     ),
     PauseReason.FAILURES: PauseRow(
         ExitCode.STOPPED,

@@ -132,6 +132,7 @@ def s3(only_s3: S3Server) -> S3Server:
     """An S3 server on this machine."""
     only_s3.calls.clear()
     only_s3.refuse = lambda _method, _path: None
+    only_s3.lose = lambda _method, _path: False
     return only_s3
 
 

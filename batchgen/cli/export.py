@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from dataclasses import asdict
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -23,16 +22,19 @@ from batchgen.export.options import (
 from batchgen.export.splits import ONE_SPLIT, Group, Split, parse_split_by, parse_splits
 from batchgen.state.results import Picked, count_rejected
 from batchgen.state.selection import Selection
+from batchgen.storage.locations import parse_location
 from batchgen.text import plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from batchgen.export.card import Origin
     from batchgen.export.exporting import Exported
     from batchgen.export.folder import Count
     from batchgen.jobs import JsonValue
     from batchgen.manifest.header import Manifest
+    from batchgen.storage.locations import Location
 
 EXPORT = (
     click.option(
@@ -139,25 +141,25 @@ def export_asked(
 
 @click.command()
 @MANIFEST
-@click.argument("folder", metavar="DEST", type=click.Path(path_type=Path))
+@click.argument("target", metavar="DEST", callback=read_by(parse_location))
 @all_of(*EXPORT, *SELECTION, JSON)
-def export(manifest: Path, folder: Path, as_json: bool, **asked: Any) -> int:
+def export(manifest: Path, target: Location, as_json: bool, **asked: Any) -> int:
     """Make a dataset of the results, in the folder DEST.
+
+    DEST may be a place in a bucket, such as s3://bucket/boats.
 
     Takes the results of done jobs, unless --state says otherwise. Run the same command again to
     continue an interrupted export, or to add what is new.
     """
-    return export_results(manifest, folder, export_asked(**asked), as_json=as_json)
+    return export_results(manifest, target, export_asked(**asked), as_json=as_json)
 
 
-def export_results(path: Path, target: Path, asked: ExportOptions, *, as_json: bool) -> int:
+def export_results(path: Path, target: Location, asked: ExportOptions, *, as_json: bool) -> int:
     """Make or continue the dataset in `target`. Raises the tree's errors."""
     from batchgen.cli.progress import progress_bar
     from batchgen.export import exporting
     from batchgen.runs.context import open_run
-    from batchgen.storage.locations import parse_folder
 
-    parse_folder(str(target))
     with ExitStack() as stack:
         run = stack.enter_context(open_run(path))
         db = run.db
@@ -167,7 +169,8 @@ def export_results(path: Path, target: Path, asked: ExportOptions, *, as_json: b
             return bar.update
 
         origin = _origin(run.manifest, rehearsal=run.is_rehearsal)
-        exported = exporting.export(db, path, run.folder.root, origin, asked, target, begin)
+        source = exporting.Source(run.folder.root, run.results)
+        exported = exporting.export(db, path, source, origin, asked, target, begin)
         left_out = 0
         if asked.only is Picked.NOT_REJECTED:
             left_out = count_rejected(db, asked.selection)
@@ -189,7 +192,7 @@ def _origin(manifest: Manifest, *, rehearsal: bool) -> Origin:
     return Origin(manifest.name, parts or (manifest.path.name,), data_files, rehearsal)
 
 
-def _lines(exported: Exported, target: Path) -> list[str]:
+def _lines(exported: Exported, target: Location) -> list[str]:
     splits = " · ".join(f"{count} {name}" for name, count in _by_split(exported.counts).items())
     size = f"{exported.bytes / 1e6:,.1f} MB"
     done = f"{exported.made} files written, {exported.kept} unchanged"
@@ -203,7 +206,7 @@ def _lines(exported: Exported, target: Path) -> list[str]:
         for one in exported.buckets
     ]
     if exported.parts:
-        folders = ", ".join(str(target / part) for part in exported.parts)
+        folders = ", ".join(target.of(part) for part in exported.parts)
         lines.append(f"  no loader takes files of several kinds as one dataset: load {folders}")
     return lines
 
@@ -215,9 +218,10 @@ def _by_split(counts: tuple[Count, ...]) -> dict[str, int]:
     return found
 
 
-def _to_json(exported: Exported, asked: ExportOptions, target: Path) -> dict[str, JsonValue]:
+def _to_json(exported: Exported, asked: ExportOptions, target: Location) -> dict[str, JsonValue]:
+    place = target.absolute()
     return {
-        "folder": str(target.absolute()),
+        "folder": str(place),
         "to": asked.to.value,
         "results": exported.files,
         "bytes": exported.bytes,
@@ -225,6 +229,6 @@ def _to_json(exported: Exported, asked: ExportOptions, target: Path) -> dict[str
         "made": exported.made,
         "kept": exported.kept,
         "removed": exported.removed,
-        "datasets": [str((target / part).absolute()) for part in exported.parts or ("",)],
+        "datasets": [place.of(part) for part in exported.parts] or [str(place)],
         **({"buckets": [asdict(one) for one in exported.buckets]} if asked.buckets else {}),
     }

@@ -214,6 +214,12 @@ LIMITS = (
         callback=read_by(parse_rate),
         help="Submit at most this often; overrides the manifest.",
     ),
+    click.option(
+        "--account",
+        type=click.Choice(["own", "shared"]),
+        help="shared: concurrency and rate hold for all runs of the account on this machine that"
+        " share them; overrides the manifest.",
+    ),
     LIMIT,
     BUDGET,
     REUSE,

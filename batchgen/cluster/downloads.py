@@ -12,6 +12,8 @@ import hashlib
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache, partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from batchgen.cluster.client import WorkerLostError
@@ -23,14 +25,15 @@ from batchgen.downloads.outcomes import (
     Fetched,
     FetchOutcome,
     Interrupted,
+    NotStored,
     Target,
     TooHeavy,
 )
 from batchgen.fs import disk_errors, remove_folder
+from batchgen.storage.stamps import FILES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from pathlib import Path
 
     from batchgen.cluster.client import Cluster
     from batchgen.downloads.fetch import Downloader
@@ -52,7 +55,15 @@ class Download:
 
 
 def perform(work: Download) -> FetchOutcome:
-    """Runs in a worker."""
+    """Runs in a worker. For a bucket, the file is on the worker's own disk until it is stored."""
+    if work.target.bucket is None:
+        return _perform(work)
+    with TemporaryDirectory(prefix="batchgen-") as place:
+        target = replace(work.target, folder=Path(place) / FILES, is_new=True, stem=None)
+        return _perform(replace(work, target=target))
+
+
+def _perform(work: Download) -> FetchOutcome:
     runner, downloader, _ = _opened(work.settings)
     if isinstance(work.source, bytes):
         return runner.run(downloader.store(work.source, work.target))
@@ -70,7 +81,8 @@ def _opened(settings: DownloadSettings) -> tuple[asyncio.Runner, Downloader, Asy
 class ClusterDownloads:
     """Fetches as a Downloader does. `parts` is the folder of this command's `.part` files.
 
-    `tries` has, by name, how many workers died of a file, and `begun` the files that have a part.
+    `tries` has, by name, how many workers died of a file, `begun` the files that have a part, and
+    `unstored` what came inside an answer and that the bucket does not take yet.
     """
 
     cluster: Cluster
@@ -78,6 +90,7 @@ class ClusterDownloads:
     parts: Path
     tries: dict[str, int] = field(default_factory=dict)
     begun: set[str] = field(default_factory=set)
+    unstored: dict[str, bytes] = field(default_factory=dict)
 
     @property
     def at_once(self) -> int:
@@ -88,7 +101,9 @@ class ClusterDownloads:
         """As Downloader.fetch. Raises ClusterLostError as well. A cancellation ends the worker."""
         source: str | bytes = url
         if url.startswith(DATA):
-            content = await in_thread(partial(data_uri_bytes, url))
+            # The engine takes what is verified to be kept, and does not ask for it again.
+            content = self.unstored.pop(target.name, None)
+            content = content or await in_thread(partial(data_uri_bytes, url))
             if content is None:
                 return Corrupt(NOT_BASE64)
             source = content
@@ -123,6 +138,8 @@ class ClusterDownloads:
         if isinstance(outcome, Fetched):
             self.begun.discard(target.name)
             self.tries.pop(target.name, None)
+        if isinstance(outcome, NotStored) and isinstance(source, bytes):
+            self.unstored[target.name] = source
         return outcome
 
 

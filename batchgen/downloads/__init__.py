@@ -5,6 +5,8 @@ session.py        its HTTP session, and redirects
 allowed_hosts.py  which URLs may be fetched
 responses.py      what a response or a network error means for a download
 part.py           the `.part` file and the one way it becomes a finished file
+storing.py        the one way it becomes an object of a bucket
+verified_part.py  what is noted beside a `.part` until then: pure
 adopt.py          a file that another run downloaded, taken instead of a download
 resume.py         whether a `.part` can be continued, and where: pure
 media.py          what the first bytes say a file is

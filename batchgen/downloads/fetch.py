@@ -6,7 +6,7 @@ import asyncio
 import base64
 import binascii
 import os
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ from urllib.parse import unquote_to_bytes
 import aiohttp
 
 from batchgen.concurrency import in_thread
-from batchgen.downloads.adopt import adopt
+from batchgen.downloads.adopt import adopt, reused_part
 from batchgen.downloads.allowed_hosts import HostNotAllowed
 from batchgen.downloads.decoding import decode_in_process
 from batchgen.downloads.media import HEAD_BYTES, CorruptFileError, sniff
@@ -38,21 +38,23 @@ from batchgen.downloads.responses import (
     is_transient,
 )
 from batchgen.downloads.session import open_session
+from batchgen.downloads.storing import Storing
 from batchgen.errors import OpenFilesError
+from batchgen.fs import disk_errors
 from batchgen.processes import ProcessPool, cores
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
-    from pathlib import Path
 
     from aiohttp.abc import AbstractResolver
     from yarl import URL
 
-    from batchgen.downloads.adopt import SourceGone
+    from batchgen.downloads.adopt import AdoptOutcome
     from batchgen.downloads.media import MediaKind
     from batchgen.downloads.outcomes import DownloadSettings, VerifiedFile
     from batchgen.downloads.resume import Resume
     from batchgen.downloads.session import GuardedSession
+    from batchgen.storage.locations import Location
 
 
 MAX_DECODERS = 4
@@ -68,21 +70,28 @@ class Downloader:
         session: GuardedSession,
         settings: DownloadSettings,
         fsync: Callable[[int], None],
-        processes: ProcessPool | None = None,
+        processes: ProcessPool,
+        storing: Storing,
     ) -> None:
         self._session = session
-        self._decode_in_process = partial(decode_in_process, processes) if processes else None
+        self._decode_in_process = partial(decode_in_process, processes)
         self._settings = settings
         self._fsync = fsync
         self._folders = FolderSync(fsync)
+        self._storing = storing
 
     async def fetch(self, url: str, target: Target) -> FetchOutcome:
         """Download a file, continuing an earlier attempt's `.part` if it is still the same file.
 
-        `url` may be a `data:` URI: then its content is stored and nothing is fetched. Raises
-        OutputError, StorageError or DiskFullError if the disk fails. A cancellation leaves the
-        `.part` for the next attempt.
+        `url` may be a `data:` URI: then its content is stored and nothing is fetched. Nor is it if
+        an earlier try only could not store it in the bucket. Raises OutputError, StorageError or
+        DiskFullError if the disk fails, and BucketError. A cancellation leaves the `.part` for the
+        next attempt.
         """
+        if target.bucket is not None and not target.is_new:
+            part = Part(target, self._fsync, self._decode_in_process)
+            if verified := await in_thread(part.verified):
+                return await self._durable(verified, part, target)
         if url.startswith(DATA):
             return await self._store_data(url, target)
         checked = self._settings.hosts.check(url)
@@ -101,12 +110,18 @@ class Downloader:
         except OpenFilesError as exc:
             return Interrupted(exc.what)  # other files will be closed: try again
         assert not isinstance(outcome, StartOver)
-        return await self._durable(outcome, target)
+        return await self._durable(outcome, part, target)
 
-    async def _durable(self, outcome: FetchOutcome, target: Target) -> FetchOutcome:
-        if isinstance(outcome, Fetched):
+    async def _durable(self, outcome: FetchOutcome, part: Part, target: Target) -> FetchOutcome:
+        if not isinstance(outcome, Fetched):
+            return outcome
+        if target.bucket is None:
             await self._folders.sync((target.folder / target.name).parent, target.folder)
-        return outcome
+            return outcome
+        stored = await self._storing.store(outcome, part.path, target.bucket, target.request)
+        if isinstance(stored, Fetched):
+            await in_thread(part.discard)
+        return stored
 
     async def _store_data(self, uri: str, target: Target) -> FetchOutcome:
         content = await in_thread(partial(data_uri_bytes, uri))
@@ -121,17 +136,22 @@ class Downloader:
         part = Part(target, self._fsync, self._decode_in_process)
         body = Body(0, len(content), None)
         outcome = await in_thread(partial(part.store_whole, content, body))
-        return await self._durable(outcome, target)
+        return await self._durable(outcome, part, target)
 
-    async def adopt(
-        self, folder: Path, expected: VerifiedFile, target: Target
-    ) -> Fetched | SourceGone:
-        """Take a file of the run in `folder`. Raises as `fetch` does."""
-        outcome = await in_thread(partial(adopt, folder, expected, target, self._fsync))
-        if isinstance(outcome, Fetched):
+    async def adopt(self, source: Location, expected: VerifiedFile, target: Target) -> AdoptOutcome:
+        """Take a file of another run, whose results are in `source`. Raises as `fetch` does."""
+        outcome = await in_thread(partial(adopt, source, expected, target, self._fsync))
+        if not isinstance(outcome, Fetched):
+            return outcome
+        if target.bucket is None:
             final = target.folder / target.name
             await self._folders.sync(final.parent, target.folder)
-        return outcome
+            return outcome
+        part = reused_part(target)
+        stored = await self._storing.store(outcome, part, target.bucket, target.request)
+        with disk_errors(part):
+            part.unlink(missing_ok=True)
+        return stored
 
     async def peek(self, url: str) -> MediaKind | HostNotAllowed | Interrupted | None:
         """Return what a file is, by its first bytes: picture, video, or None for neither."""
@@ -278,5 +298,5 @@ async def open_downloader(
         stall_timeout=settings.stall_timeout,
         proxies=settings.proxies,
     ) as session:
-        with ProcessPool(min(cores(), MAX_DECODERS)) as processes:
-            yield Downloader(session, settings, fsync, processes)
+        with ProcessPool(min(cores(), MAX_DECODERS)) as processes, closing(Storing()) as storing:
+            yield Downloader(session, settings, fsync, processes, storing)

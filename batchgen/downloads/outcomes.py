@@ -13,11 +13,16 @@ if TYPE_CHECKING:
 
     from batchgen.downloads.allowed_hosts import AllowedHosts
     from batchgen.downloads.embedding import Provenance
+    from batchgen.storage.locations import BucketLocation
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
     """Where a file goes: `folder/name` plus the extension of its format.
+
+    With a `bucket`, the `.part` is in the folder, and the finished file only in the bucket, at its
+    path in the state. `request` is the id of the request that made it, stored with the object. All
+    of this is for any process: it can be pickled.
 
     `name` comes from `safe_name`: relative, `/` between folders, no extension. The caller makes
     sure that no two downloads share a target. With `provenance`, the file gets it as metadata.
@@ -30,6 +35,8 @@ class Target:
     name: str
     provenance: Provenance | None = None
     is_new: bool = False
+    bucket: BucketLocation | None = None
+    request: str = ""
     stem: Path | None = None
 
     def __post_init__(self) -> None:
@@ -107,8 +114,18 @@ class Interrupted:
     unreached: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class NotStored:
+    """All is verified, but the bucket cannot take it now: the `.part` is kept for the next try.
+
+    Or another run's bucket cannot give a file now that is to be reused.
+    """
+
+    reason: str
+
+
 FetchOutcome: TypeAlias = (
-    Fetched | UrlExpired | HostNotAllowed | TooLarge | Corrupt | TooHeavy | Interrupted
+    Fetched | UrlExpired | HostNotAllowed | TooLarge | Corrupt | TooHeavy | Interrupted | NotStored
 )
 
 

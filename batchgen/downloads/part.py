@@ -2,7 +2,8 @@
 
 The order that makes a file durable: write → decode → add metadata, if asked for → hash → fsync →
 rename → fsync of the folder, which FolderSync does for many files at once. A file with a final name
-is always whole and verified.
+is always whole and verified. A file for a bucket gets no final name here: storing.py goes on with
+the verified `.part`.
 """
 
 from __future__ import annotations
@@ -38,12 +39,13 @@ from batchgen.downloads.outcomes import (
 )
 from batchgen.downloads.responses import Body
 from batchgen.downloads.resume import Resume, parse_sidecar, plan_resume, sidecar_text
+from batchgen.downloads.verified_part import parse_record, record_text
 from batchgen.errors import BatchgenError
 from batchgen.fs import disk_errors, open_to_read, open_to_write, symlink_error, sync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from io import BufferedRandom
+    from io import BufferedRandom, BufferedReader
     from pathlib import Path
 
     from batchgen.downloads.embedding import Provenance
@@ -85,12 +87,31 @@ class Part:
         """Return where to continue an earlier attempt."""
         with disk_errors(self.path):
             try:
-                with open_to_read(self._sidecar) as file:
-                    text = file.read(SIDECAR_BYTES)
+                text = self._read_sidecar()
                 size = self.path.lstat().st_size
             except FileNotFoundError:
                 return None
-        return plan_resume(parse_sidecar(text.decode(errors="replace")), size)
+        return plan_resume(parse_sidecar(text), size)
+
+    def verified(self) -> Fetched | None:
+        """Return what an earlier try verified but did not store, if its bytes are still the same.
+
+        They are compared, since they were never synced to the disk.
+        """
+        with disk_errors(self.path):
+            try:
+                fetched = parse_record(self._read_sidecar(), self._target)
+                if fetched is None:
+                    return None
+                with open_to_read(self.path) as file:
+                    found = _measured(file)
+            except FileNotFoundError:
+                return None
+        return fetched if found == (fetched.file.bytes, fetched.file.sha256) else None
+
+    def _read_sidecar(self) -> str:
+        with open_to_read(self._sidecar) as file:
+            return file.read(SIDECAR_BYTES).decode(errors="replace")
 
     def open(self, body: Body) -> None:
         """Make the folders, and open the `.part` for writing at `body.offset`."""
@@ -105,8 +126,11 @@ class Part:
             self._sidecar.unlink(missing_ok=True)
             self._file = open_to_write(self.path, keep=False)
             if body.sidecar is not None:
-                with open_to_write(self._sidecar, keep=False) as file:
-                    file.write(sidecar_text(body.sidecar).encode())
+                self._write_sidecar(sidecar_text(body.sidecar))
+
+    def _write_sidecar(self, text: str) -> None:
+        with open_to_write(self._sidecar, keep=False) as file:
+            file.write(text.encode())
 
     async def write(self, block: bytes) -> None:
         with disk_errors(self.path):
@@ -138,6 +162,7 @@ class Part:
     def publish(self, total: int | None, content: BytesIO | None = None) -> Stored:
         """Verify what was written and give it its final name; the folder still needs an fsync.
 
+        For a bucket, the `.part` keeps its name, and is what `verified` returns from now on.
         `content` is the same bytes if they are in memory, which saves reading them back.
         """
         assert self._file is not None
@@ -158,12 +183,17 @@ class Part:
             trouble = self._embed(media)
             whole = content if self._target.provenance is None else None
             size, digest = _measured(whole or self._file)
+            name = f"{self._target.name}{media.extension}"
+            path = f"{self._target.folder.name}/{name}"
+            fetched = Fetched(_verified(path, size, digest, media), trouble)
+            if self._target.bucket is not None:
+                self.close()
+                self._write_sidecar(record_text(fetched, self._target))
+                return fetched
             self._sync(self._file)
             self.close()
-        name = f"{self._target.name}{media.extension}"
         self._rename(self._target.folder / name)
-        path = f"{self._target.folder.name}/{name}"
-        return Fetched(_verified(path, size, digest, media), trouble)
+        return fetched
 
     def _decode(self, file: BufferedRandom | BytesIO, path: Path) -> Media:
         """Raises CorruptFileError. `path` is where the same bytes are on the disk."""
@@ -224,7 +254,7 @@ class Part:
             self._sidecar.unlink(missing_ok=True)
 
 
-def _measured(file: BufferedRandom | BytesIO) -> tuple[int, str]:
+def _measured(file: BufferedRandom | BufferedReader | BytesIO) -> tuple[int, str]:
     """Return the size and the SHA-256 in hex."""
     size = file.seek(0, os.SEEK_END)
     file.seek(0)

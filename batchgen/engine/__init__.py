@@ -9,6 +9,7 @@ For the lifecycle:
 input_resolver.py    before a submit: inputs are probed, other jobs' results and own files filled in
 attempt.py           one submit under way; shielded_tasks.py: it outlives the end of the run
 posts.py             when a body has gone out, and what a late answer means
+following.py         follow: poll a request until it ends, its time is up, or the run ends
 followed_request.py  one request while it is followed
 handover.py          where a job goes after its task
 retry_timers.py      jobs that could not be submitted for now
@@ -26,6 +27,7 @@ canary.py            first one job of a sweep, or a few
 limits.py            how many requests at once, and how fast: arithmetic
 ceilings.py          how many the vendor takes at once, as its 429s show it: pure
 auto_concurrency.py  how many keep the vendor's workers fed: pure
+sharing.py           limits shared with other runs of the account; reserved.py: what this run holds
 service_times.py     how long the work takes, and when a look pays: pure
 unanswered.py        submits without an answer hold their places
 health.py            when trouble is no longer one job's; backoff.py: how long to wait
@@ -38,6 +40,7 @@ Downloads:
 downloads_pool.py    downloads of results
 fetch_decisions.py   what to do after a download: pure
 result_hosts.py      hosts that do not answer
+host_waits.py       downloads that wait for one of them, or for the bucket
 guessed_outputs.py   results under keys that nobody documents
 
 policy.py            how the engine works: limits, deadlines, tries

@@ -83,9 +83,9 @@ class AutoConcurrency:
         return f"the vendor works on {self.workers}" + (f", and {spare} wait" if spare > 0 else "")
 
     @property
-    def has_spares(self) -> bool:
-        """Whether so many wait in the vendor's queue that an unnoticed end leaves no one idle."""
-        return self.workers is not None and len(self._live) >= self.workers + SPARES
+    def spares(self) -> int:
+        """How many wait in the vendor's queue, so that as many unnoticed ends leave no one idle."""
+        return 0 if self.workers is None else max(0, len(self._live) - self.workers)
 
     def place(self, request: float) -> int:
         """The place in the queue that a request probably has; 0 or less: it is at work."""

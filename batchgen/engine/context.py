@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from batchgen.engine.policy import EnginePolicy
     from batchgen.engine.ports import Ports
     from batchgen.engine.reuse import Reuse
+    from batchgen.engine.sharing import SharedLimits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,3 +35,4 @@ class EngineContext:
     downloads: DownloadPool
     canary: Canary
     reuse: Reuse
+    shared: SharedLimits

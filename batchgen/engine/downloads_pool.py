@@ -6,31 +6,32 @@ The queue holds numbers of jobs, not jobs: however far the downloads lag behind,
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import inf
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from batchgen.downloads.adopt import SourceGone
 from batchgen.downloads.allowed_hosts import HostNotAllowed
 from batchgen.downloads.embedding import Provenance
-from batchgen.downloads.outcomes import Interrupted
+from batchgen.downloads.outcomes import Fetched, Interrupted, NotStored
 from batchgen.engine.backoff import delay
 from batchgen.engine.decisions import MISSING_TWICE
 from batchgen.engine.events import FileSaved, JobMoved, Noted, Warned
 from batchgen.engine.fetch_decisions import (
     ASKED_LATELY,
-    FETCH_PATIENCE,
     FetchAgain,
     FetchFacts,
     GiveUp,
     Keep,
     RenewUrl,
+    StopStoring,
     after_fetch,
 )
-from batchgen.engine.result_hosts import FileHost, host_of
-from batchgen.errors import ClusterLostError, OutputError, StorageError
+from batchgen.engine.host_waits import Hosts
+from batchgen.engine.result_hosts import FileHost
+from batchgen.errors import BucketError, ClusterLostError, OutputError, StorageError
 from batchgen.jobs import JobState
-from batchgen.pauses import pause_for_disk
+from batchgen.pauses import PauseReason, pause_for, pause_for_disk
 from batchgen.runcomfy.outcomes import Missing, NoAnswer, Succeeded
 from batchgen.state.reuse import give_back_reused, source_of
 from batchgen.state.reviews import find_flaws
@@ -38,12 +39,14 @@ from batchgen.state.reviews import find_flaws
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
 
-    from batchgen.downloads.outcomes import Fetched, FetchOutcome
+    from batchgen.downloads.adopt import AdoptOutcome
+    from batchgen.downloads.outcomes import FetchOutcome
     from batchgen.engine.control import Control
     from batchgen.engine.ports import Ports
     from batchgen.state.records import FetchJob, FileRow, Verified
     from batchgen.state.reuse import Source
 
+Outcome = TypeVar("Outcome", bound="FetchOutcome | AdoptOutcome")
 
 NOT_WRITABLE_IN_A_ROW = 3
 
@@ -56,12 +59,14 @@ class _History:
     """What happened to one file in this run, at times of the loop.
 
     `since`: when its first try ended. `asked`: when the vendor was last asked for its URL.
+    `is_whole`: it is on this machine, and only the bucket has to take it.
     """
 
     tries: int = 0
     since: float | None = None
     asked: float | None = None
     missing: int = 0
+    is_whole: bool = False
 
 
 class DownloadPool:
@@ -85,12 +90,12 @@ class DownloadPool:
         self._queue: asyncio.Queue[int] = asyncio.Queue()
         self._at_hand: dict[int, FetchJob] = {}
         self._histories: dict[int, _History] = {}
-        self._hosts: dict[str, FileHost] = {}
-        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._hosts = Hosts(self._queue, control.emit, ports.dice)
+        self._bucket = self._hosts.bucket
         self._given_up: set[int] = set()
         self._active: set[int] = set()
         self._requested_again: set[int] = set()
-        self._disk_failed = False
+        self._cannot_store = False
         self._not_writable_in_a_row = 0
 
     @property
@@ -106,6 +111,10 @@ class DownloadPool:
         self._active.add(seq)
         self._queue.put_nowait(seq)
 
+    def _add_all(self, seqs: Iterable[int]) -> None:
+        for seq in seqs:
+            self.add(seq)
+
     def keep_at_hand(self, job: FetchJob) -> None:
         """`add` comes next, for a job that was read from the state a moment ago."""
         if len(self._at_hand) < MOST_AT_HAND:
@@ -119,8 +128,7 @@ class DownloadPool:
             if scope.interrupted:
                 return
             await self._fetch_job(seq)
-            for host in self._hosts.values():
-                self._schedule_try(host)
+            self._hosts.schedule_tries()
 
     async def _fetch_job(self, seq: int) -> None:
         job = self._at_hand.pop(seq, None) or await self._ports.store.files_to_fetch(seq)
@@ -128,39 +136,51 @@ class DownloadPool:
             self._done(seq, ())
             return
         if job.reused_from is not None:
-            await self._reuse(job, source_of(job.reused_from))
-            self._done(seq, job.files)
-            return
-        waits = [
-            wait for file in job.files if (wait := await self._fetch_file(job, file)) is not None
-        ]
+            waits = await self._reuse(job, source_of(job.reused_from))
+        else:
+            each = [await self._fetch_file(job, file) for file in job.files]
+            waits = [wait for wait in each if wait is not None]
         if not waits:
             self._done(seq, job.files)
         elif host := next((wait for wait in waits if isinstance(wait, FileHost)), None):
-            self._park(host, seq)
+            self._hosts.park(host, seq)
         else:
             # Meanwhile the place in the pool is free for others.
             seconds = max(wait for wait in waits if not isinstance(wait, FileHost))
             asyncio.get_running_loop().call_later(seconds, self._queue.put_nowait, seq)
 
-    async def _reuse(self, job: FetchJob, source: Source) -> None:
-        """Take the files of another run's result."""
+    async def _reuse(self, job: FetchJob, source: Source) -> list[float | FileHost]:
+        """Take the files of another run's result. Returns what to wait for, if anything."""
         for file in job.files:
-            if self._disk_failed:
-                return
+            if self._cannot_store:
+                break
             wanted = source.files[file.position - 1].file
-            try:
-                outcome = await self._ports.files.adopt(source.folder, wanted, file.name)
-            except StorageError as exc:
-                self._pause_for_disk(exc)
-                return
-            except OutputError as exc:
-                await self._not_writable(job, file, exc)
-                return
+            adopt = self._ports.files.adopt(source.location, wanted, file.name)
+            outcome = await self._storing(job, file, adopt)
+            if outcome is None:
+                break
             if isinstance(outcome, SourceGone):
                 await self._source_gone(job, source, outcome.reason)
-                return
+                break
+            if not isinstance(outcome, Fetched):
+                wait = await self._act(job, file, self._bucket, outcome)
+                return [] if wait is None else [wait]
             await self._keep(job, file, outcome)
+        return []
+
+    async def _storing(
+        self, job: FetchJob, file: FileRow, work: Awaitable[Outcome]
+    ) -> Outcome | None:
+        """Await what writes a file. None if that cannot be done, which is then recorded."""
+        try:
+            return await work
+        except BucketError as exc:
+            self._pause_for_bucket(f"{exc.where}: {exc.what}", exc.next_step)
+        except (StorageError, ClusterLostError) as exc:
+            self._pause_for_disk(exc)
+        except OutputError as exc:
+            await self._not_writable(job, file, exc)
+        return None
 
     async def _source_gone(self, job: FetchJob, source: Source, reason: str) -> None:
         """Nothing was paid, so it is submitted; unless it was there once, and is lost."""
@@ -176,29 +196,10 @@ class DownloadPool:
         await store.trouble(job.seq, "source_gone", reason)
         self._emit_move(job, JobState.FETCHING, "source_gone", reason)
 
-    def _park(self, host: FileHost, seq: int) -> None:
-        if host.gave_up or not host.is_down:
-            self._queue.put_nowait(seq)
-        else:
-            host.parked.append(seq)
-
-    def _schedule_try(self, host: FileHost) -> None:
-        """Make sure that one of the jobs that wait for a host tries it when that is due."""
-        if not host.parked or host.trying or host.name in self._timers:
-            return
-        loop = asyncio.get_running_loop()
-        at = max(host.due, loop.time())
-        self._timers[host.name] = loop.call_at(at, self._release_one, host)
-
-    def _release_one(self, host: FileHost) -> None:
-        del self._timers[host.name]
-        if host.parked:
-            self._queue.put_nowait(host.parked.popleft())
-
     def _done(self, seq: int, files: Iterable[FileRow]) -> None:
         for file in files:
             self._histories.pop(file.id, None)
-            if file.id in self._given_up and (host := self._host(file.url)).gave_up:
+            if file.id in self._given_up and (host := self._hosts.of(file.url)).gave_up:
                 host.left.add(seq)
             self._given_up.discard(file.id)
         if seq in self._requested_again:
@@ -211,36 +212,38 @@ class DownloadPool:
 
     async def _fetch_file(self, job: FetchJob, file: FileRow) -> float | FileHost | None:
         """Try one file once. Returns the seconds, or the host, to wait for; None: not again."""
-        if self._disk_failed or file.id in self._given_up:
+        if self._cannot_store or file.id in self._given_up:
             return None
-        host = self._host(file.url)
+        if not self._bucket.may_try(_loop_time()):
+            return self._bucket
+        host = self._bucket if self._history(file).is_whole else self._hosts.of(file.url)
         if not host.may_try(_loop_time()):
             return await self._wait_or_renew(job, file, host)
+        self._bucket.trying = self._bucket.is_down
         host.trying = host.is_down
         try:
-            outcome = await self._fetch(job, file)
-        except (StorageError, ClusterLostError) as exc:
-            self._pause_for_disk(exc)
-            return None
-        except OutputError as exc:
-            await self._not_writable(job, file, exc)
-            return None
+            outcome = await self._storing(job, file, self._fetch(job, file))
         finally:
-            host.trying = False
-        return await self._act(job, file, host, outcome)
+            self._bucket.trying = host.trying = False
+        return None if outcome is None else await self._act(job, file, host, outcome)
 
     async def _fetch(self, job: FetchJob, file: FileRow) -> FetchOutcome:
-        provenance = Provenance.of(job.id, job.model, job.body)
-        if not file.url.startswith("data:"):
-            return await self._ports.files.fetch(file.url, file.name, provenance, is_new=job.is_new)
-        # Of a file that came inside an answer the state has only the hash.
         assert job.request_id is not None, "what is reused is not downloaded"
-        answer = await self._ports.api.result(job.request_id)
+        name, request, is_new = file.name, job.request_id, job.is_new
+        provenance = Provenance.of(job.id, job.model, job.body)
+
+        def fetch(url: str) -> Awaitable[FetchOutcome]:
+            files = self._ports.files
+            return files.fetch(url, name, provenance, request=request, is_new=is_new)
+
+        if not file.url.startswith("data:") or self._history(file).is_whole:
+            return await fetch(file.url)
+        # Of a file that came inside an answer the state has only the hash.
+        answer = await self._ports.api.result(request)
         if not isinstance(answer, Succeeded) or len(answer.urls) < file.position:
             return Interrupted("the vendor does not repeat the answer that contained it")
         url = answer.urls[file.position - 1]
-        content = answer.data.get(url, url)
-        return await self._ports.files.fetch(content, file.name, provenance, is_new=job.is_new)
+        return await fetch(answer.data.get(url, url))
 
     async def _wait_or_renew(
         self, job: FetchJob, file: FileRow, host: FileHost
@@ -269,10 +272,15 @@ class DownloadPool:
                 text = f"download of {file.name}: {reason}; asking for a new URL"
                 self._control.emit(Noted(text, job.id))
                 return await self._renew(job, file, reason, expired=not host.is_down)
+            case StopStoring(reason):
+                self._pause_for_bucket(reason)
+                return None
             case FetchAgain(reason, after):
                 self._control.emit(
                     Noted(f"download of {file.name}: {reason}; trying again", job.id)
                 )
+                if isinstance(outcome, NotStored):
+                    host = self._bucket
                 if host.is_down:
                     return host
                 return max(after, delay(facts.tries, self._ports.dice))
@@ -281,38 +289,25 @@ class DownloadPool:
         now, history = _loop_time(), self._history(file)
         history.tries += 1
         history.since = now if history.since is None else history.since
+        history.is_whole = isinstance(outcome, NotStored)
         if isinstance(outcome, Interrupted):
-            host.fails(file.id, outcome, now, FETCH_PATIENCE, self._ports.dice)
-            if host.gave_up:
-                self._release_all(host)
-            if host.is_news(now):
-                self._control.emit(
-                    Warned(
-                        f"results wait for {host.name} ({host.reason}); downloads are retried"
-                        f" for up to {FETCH_PATIENCE / 60:.0f} min; Ctrl-C leaves them"
-                        " to the next run"
-                    )
-                )
+            self._hosts.fails(host, file.id, outcome)
         elif not isinstance(outcome, HostNotAllowed):
             history.asked = None
-            for seq in host.answers():
-                self.add(seq)
-            self._release_all(host)
+            if host is not self._bucket:
+                self._add_all(self._hosts.answers(host))
+        if isinstance(outcome, NotStored):
+            host = self._bucket
+            self._hosts.fails(host, file.id, Interrupted(outcome.reason))
+        elif isinstance(outcome, Fetched):
+            self._add_all(self._hosts.answers(self._bucket))
         lasted, down = now - history.since, host.lasted(now)
         return FetchFacts(history.tries, lasted, down, self._asked(file))
-
-    def _release_all(self, host: FileHost) -> None:
-        while host.parked:
-            self._queue.put_nowait(host.parked.popleft())
 
     def _asked(self, file: FileRow) -> float:
         """For how many seconds the vendor has not been asked for the URL of a file."""
         asked = self._history(file).asked
         return inf if asked is None else _loop_time() - asked
-
-    def _host(self, url: str) -> FileHost:
-        name = host_of(url)
-        return self._hosts.setdefault(name, FileHost(name))
 
     def _history(self, file: FileRow) -> _History:
         return self._histories.setdefault(file.id, _History())
@@ -348,7 +343,7 @@ class DownloadPool:
 
         `expired`: the host answered, and no longer serves the file at the old one.
         """
-        history, host = self._history(file), self._host(file.url)
+        history, host = self._history(file), self._hosts.of(file.url)
         assert job.request_id is not None, "what is reused is not downloaded"
         answer = await self._ports.api.result(job.request_id)
         if host.gave_up or not isinstance(answer, NoAnswer):
@@ -361,7 +356,7 @@ class DownloadPool:
         if isinstance(answer, Succeeded) and len(answer.urls) >= file.position:
             url = answer.urls[file.position - 1]
             await self._ports.store.renew_url(file.id, url)
-            if self._host(url) is not host or (expired and url != file.url):
+            if self._hosts.of(url) is not host or (expired and url != file.url):
                 return 0.0
             host.asked_in_vain = host.is_down
         return host if host.is_down else delay(max(history.tries, 1), self._ports.dice)
@@ -378,8 +373,15 @@ class DownloadPool:
 
         So does a lost cluster.
         """
-        self._disk_failed = True
+        self._cannot_store = True
         self._control.pause(pause_for_disk(error))
+
+    def _pause_for_bucket(self, reason: str, next_step: str | None = None) -> None:
+        """So does a bucket that takes nothing: what is paid for stays with the vendor, or here."""
+        self._cannot_store = True
+        pause = pause_for(PauseReason.BUCKET, reason=reason)
+        self._control.pause(replace(pause, next_step=next_step or pause.next_step))
+        self._hosts.release_all(self._bucket)
 
     def _emit_move(
         self, job: FetchJob, state: JobState, code: str | None = None, reason: str | None = None

@@ -114,6 +114,16 @@ class ConcurrencyFound:
 
 
 @dataclass(frozen=True, slots=True)
+class LimitsShared:
+    """What this run may use of the limits that it shares with other runs of its account.
+
+    `shared` is as in `limits` of `status --json`.
+    """
+
+    shared: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
 class Paused:
     pause: Pause
 
@@ -169,6 +179,7 @@ Event: TypeAlias = (
     | FileSaved
     | Slowed
     | ConcurrencyFound
+    | LimitsShared
     | Paused
     | Tuned
     | Draining

@@ -12,6 +12,7 @@ from batchgen.downloads.outcomes import (
     Fetched,
     FetchOutcome,
     Interrupted,
+    NotStored,
     TooHeavy,
     TooLarge,
     UrlExpired,
@@ -27,7 +28,7 @@ ASKED_LATELY = 120.0
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """The file is on the disk."""
+    """The file is where results go, whole."""
 
     outcome: Fetched
 
@@ -55,7 +56,14 @@ class GiveUp:
     reason: str
 
 
-FetchDecision: TypeAlias = Keep | FetchAgain | RenewUrl | GiveUp
+@dataclass(frozen=True, slots=True)
+class StopStoring:
+    """The bucket takes nothing for too long: the run pauses, and the next one goes on."""
+
+    reason: str
+
+
+FetchDecision: TypeAlias = Keep | FetchAgain | RenewUrl | GiveUp | StopStoring
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +71,8 @@ class FetchFacts:
     """What matters besides the outcome of a download.
 
     `tries` counts those of this file in this run, including this one. The others are seconds:
-    `lasted` since the first try ended, `down` since its host stopped answering, `asked` since the
-    vendor was asked for the current URL.
+    `lasted` since the first try ended, `down` since its host, or the bucket, stopped answering,
+    `asked` since the vendor was asked for the current URL.
     """
 
     tries: int
@@ -91,13 +99,15 @@ def after_fetch(outcome: FetchOutcome, facts: FetchFacts) -> FetchDecision:
             if facts.tries >= FETCH_TRIES:
                 return GiveUp("url_expired", reason)
             return RenewUrl(reason)
+        case NotStored(reason):
+            over = facts.down >= FETCH_PATIENCE or _too_often(facts)
+            return StopStoring(reason) if over else FetchAgain(reason)
         case Interrupted():
             return _interrupted(outcome, facts)
 
 
 def _interrupted(outcome: Interrupted, facts: FetchFacts) -> FetchDecision:
-    too_often = facts.tries >= FETCH_TRIES and facts.lasted >= FETCH_PATIENCE
-    over = too_often or facts.down >= FETCH_PATIENCE
+    over = _too_often(facts) or facts.down >= FETCH_PATIENCE
     if outcome.unreached and facts.asked == inf:
         return RenewUrl(outcome.reason)
     if over and facts.asked >= ASKED_LATELY:
@@ -105,3 +115,7 @@ def _interrupted(outcome: Interrupted, facts: FetchFacts) -> FetchDecision:
     if over:
         return GiveUp("unreachable", outcome.reason)
     return FetchAgain(outcome.reason, min(outcome.retry_after or 0.0, FETCH_PATIENCE))
+
+
+def _too_often(facts: FetchFacts) -> bool:
+    return facts.tries >= FETCH_TRIES and facts.lasted >= FETCH_PATIENCE

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
+from math import inf
 from typing import TYPE_CHECKING
 
-from batchgen.engine.auto_concurrency import FIRST_LOOK
+from batchgen.engine.auto_concurrency import FIRST_LOOK, SPARES
 from batchgen.engine.decisions import FILES_PATIENCE, Observation, RequestFacts, SetAside
 from batchgen.engine.events import Noted
 from batchgen.engine.polling import (
@@ -37,11 +38,17 @@ UNINFORMATIVE = frozenset(
     }
 )
 CERTAIN = 0.4
-"""Share of the usual time by which the start of the work may be unknown."""
+"""Share of a service time by which its start may be unknown: of the one that was measured. By the
+usual one, a usual time that has become much too short would never be corrected."""
 LIKELY = 0.9
 """Share of requests that still run: up to that age an end is not expected yet."""
 SLIGHT = 0.05
 """Chance in the time of a poll: requests that were sent together are not polled together."""
+STEP_TO_START = 0.7
+"""Share of the time to the likely start after which to look whether it has come."""
+LONGEST_QUEUED = 300.0
+"""Before a request of which this run knows that others in the queue go before it: those show sooner
+if something is not as it was."""
 MISSING_WAIT = 3.0
 """Seconds at most until a request that was not found, or not shown, is polled once more."""
 
@@ -57,7 +64,8 @@ class FollowedRequest:
     `silence`: what the API said last, where that said nothing about the request.
     `in_traffic`: what it is called in the traffic of its model.
     `queued_at`: the age at which it was last seen in the vendor's queue. `work_from`: the age at
-    which work on it began, or probably begins; not `is_work_sure`: that is a guess.
+    which work on it began, or probably begins, and `start_unsure` by how many seconds that may be
+    wrong; infinite: it is a guess.
     """
 
     request: LiveRequest
@@ -75,7 +83,7 @@ class FollowedRequest:
     polls: int = 0
     queued_at: float | None = None
     work_from: float = 0.0
-    is_work_sure: bool = True
+    start_unsure: float = 0.0
 
     @classmethod
     def begin(cls, request: LiveRequest, now: float, *, sent_now: bool) -> FollowedRequest:
@@ -159,6 +167,8 @@ class FollowedRequest:
         if outcome is None:
             # It may have to wait in the vendor's queue, which makes its age misleading.
             self.work_from = traffic.queue_wait(traffic.auto.place(self.in_traffic))
+            if self.work_from:
+                self.queued_at, self.start_unsure = self.age(), inf
             if self.is_new and expectations.finds_concurrency and traffic.auto.looks_soon(now):
                 return FIRST_LOOK
         else:
@@ -168,15 +178,26 @@ class FollowedRequest:
             self._observe(traffic, outcome, now)
         if not traffic.service.known:
             expected, proven = expectations.expected(self.model), expectations.proven(self.model)
-            return next_poll(self.age(), expected, context.ports.dice, proven=proven)
-        in_flight, has_spares = context.overall.in_flight, traffic.auto.has_spares
-        share = expectations.poll_price.price(now, in_flight, has_spares=has_spares)
-        price = share * traffic.service.mean
+            wait = next_poll(self.age(), expected, context.ports.dice, proven=proven)
+            # As many have to end before it does as are ahead of it in the queue.
+            place = outcome.position if isinstance(outcome, Queued) else None
+            return wait if place is None else max(wait, min(LONGEST, place * wait))
         worked = self.age() - self.work_from
-        longest = LONGEST if traffic.service.running_after(worked) < LIKELY else LONGEST_FIRST
-        wait = max(0.0, -worked) + traffic.service.wait(max(0.0, worked), price, longest)
+        to_start = max(0.0, -worked)
         jitter = context.ports.dice.uniform(1 - SLIGHT, 1 + SLIGHT)
-        return min(LONGEST_FIRST, max(SHORTEST, wait * jitter))
+        if self.start_unsure and to_start and traffic.wants_a_start:
+            # One that is seen to start teaches how long the work takes.
+            wait = max(CERTAIN / 2 * traffic.service.mean, STEP_TO_START * to_start)
+            return min(LONGEST_FIRST, max(SHORTEST, wait * jitter))
+        in_flight, spares = context.overall.in_flight, traffic.auto.spares
+        if expectations.finds_concurrency:
+            spares = min(spares, SPARES)  # Any more are there because too few workers were seen.
+        price = expectations.poll_price.price(now, in_flight, spares) * traffic.service.mean
+        is_due = traffic.service.running_after(worked) < LIKELY and spares <= SPARES
+        longest = LONGEST if is_due else LONGEST_FIRST
+        wait = to_start + traffic.service.wait(max(0.0, worked), price, longest)
+        most = LONGEST_QUEUED if spares > SPARES and to_start else LONGEST_FIRST
+        return min(most, max(SHORTEST, wait * jitter))
 
     @property
     def is_new(self) -> bool:
@@ -196,21 +217,18 @@ class FollowedRequest:
                 traffic.auto.queued(self.in_traffic, outcome.position, now)
             self.queued_at = age
             self.work_from = age + traffic.queue_wait(outcome.position or 1)
-            self.is_work_sure = False
+            self.start_unsure = inf
         elif isinstance(outcome, Running):
             if self.is_new:
                 traffic.auto.at_work(self.in_traffic, age, now, is_first_look=self.polls == 1)
             if self.queued_at is not None:
-                self._work_began(traffic, age)
+                self._work_began(age)
 
-    def _work_began(self, traffic: Traffic, age: float) -> None:
+    def _work_began(self, age: float) -> None:
         """Between the last time that it was seen in the queue and now."""
         assert self.queued_at is not None
         self.work_from = min(age, max(self.queued_at, self.work_from))
-        if not self.is_work_sure:
-            between = age - self.queued_at
-            mean = traffic.service.mean if traffic.service.known else age
-            self.is_work_sure = between < CERTAIN * mean
+        self.start_unsure = age - self.queued_at
         self.queued_at = None
 
     def teach(self, expectations: Expectations) -> None:
@@ -223,9 +241,12 @@ class FollowedRequest:
         if self.polls == 0 and self.is_new:
             now = asyncio.get_running_loop().time()
             traffic.auto.at_work(self.in_traffic, age, now, is_first_look=True)
-        if self.is_work_sure or not traffic.service.known:
-            worked = max(0.0, self.going_until - self.work_from)
-            traffic.service.learn(worked, max(worked, age - self.work_from))
+        worked, total = self.going_until - self.work_from, age - self.work_from
+        if self.start_unsure <= CERTAIN * total or not traffic.service.known:
+            traffic.service.learn(max(0.0, worked), max(0.0, total))
+            traffic.unsure_in_a_row = 0
+        else:
+            traffic.unsure_in_a_row += 1
 
 
 class UnknownStates:

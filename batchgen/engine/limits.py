@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
 
+    from batchgen.engine.reserved import Reserved
+
 
 LONGEST_SHUT = 300.0
 SHORTEST_BACK_OFF = 1.0
@@ -38,6 +40,7 @@ class RateLimiter:
     and may be running. `found` is what 429s have shown of the vendor's own limit. `ramp`: how fast
     more are sent at once; None does not limit that.
     `auto`: how many keep the vendor's workers fed; None if no more than `limit` counts.
+    `reserved`: what this run may use of a limit that it shares with others; None: it shares none.
     """
 
     limit: int
@@ -45,6 +48,7 @@ class RateLimiter:
     in_flight: int = 0
     ramp: Ramp | None = None
     auto: AutoConcurrency | None = None
+    reserved: Reserved | None = None
     found: FoundCeiling = field(init=False, default_factory=FoundCeiling)
     accepted: int = field(init=False, default=0)
     unanswered: int = field(init=False, default=0)
@@ -70,17 +74,37 @@ class RateLimiter:
         return self.busy / self.ceiling
 
     @property
+    def taken(self) -> int:
+        """Places of the account that are taken. As in `busy`, the last one is left free."""
+        held = self.limit if self.reserved is None else self.reserved.at_most
+        answered = self.in_flight - self.unanswered
+        return answered + int(min(self.unanswered, max(0, held - 1)))
+
+    @property
+    def pace(self) -> float:
+        """Seconds between two submits, by what this run may use of its account's rate."""
+        return 0.0 if self.reserved is None else self.reserved.pace
+
+    @property
     def next_start(self) -> float:
         # After a slow commit the next start is late too: it would only wait before its POST, with
         # its intent on the disk, and a death would make an unknown of what was never sent.
-        return max(self.last_start, self.last_send - LEAD) + self.interval
+        return self.last_begun + self.interval
+
+    @property
+    def last_begun(self) -> float:
+        return max(self.last_start, self.last_send - LEAD)
 
     def opens_at(self, now: float) -> float | None:
         """From when on one more may start; None while too many are in flight."""
         if self.busy >= int(self.ceiling):
             return None
         ramp = now if self.ramp is None else self.ramp.opens_at(self.accepted, now)
-        return max(now, self.next_start, self.shut_until, self.back_off_until, ramp)
+        free = max(now, self.shut_until, self.back_off_until, ramp)
+        opening = max(free, self.next_start)
+        if self.reserved is None or free > now:
+            return opening
+        return self.reserved.opens_at(opening, now, self.taken, self.last_begun)
 
     def retune(self, limit: int, interval: float) -> None:
         """Set other limits, from the next start on. What throttling has taught stays."""
@@ -91,9 +115,18 @@ class RateLimiter:
         self.last_start = now
         if self.ramp is not None:
             self.ramp.sent(now)
+        if self.reserved is not None:
+            self.reserved.enter(now, self.taken)
+
+    def prepared(self, sent_at: float | None) -> None:
+        """A start is over: its submit goes out then, or not at all."""
+        if self.reserved is not None:
+            self.reserved.prepared(sent_at, self.taken)
 
     def leave(self) -> None:
         self.in_flight -= 1
+        if self.reserved is not None:
+            self.reserved.give_back(self.taken)
 
     def answer(self, sent: float) -> None:
         """What was started at `sent` has its answer, or was not sent at all."""
@@ -147,6 +180,7 @@ class Permit:
     limiters: tuple[RateLimiter, ...]
     intervals: tuple[float, ...]
     at: float
+    is_prepared: bool = False
     is_accepted: bool = False
     is_over: bool = False
     is_unanswered: bool = False
@@ -155,8 +189,16 @@ class Permit:
         """Take the intervals that are in force now. Call it before the intent is recorded."""
         self.intervals = tuple(limiter.interval for limiter in self.limiters)
 
+    def prepared(self, sent_at: float | None) -> None:
+        """Its submit goes out at `sent_at`; None: not at all, or it did long ago."""
+        if not self.is_prepared:
+            self.is_prepared = True
+            for limiter in self.limiters:
+                limiter.prepared(sent_at)
+
     def accept(self, now: float) -> None:
         """Its request is with the vendor, or may be. An answer may come after the permit."""
+        self.prepared(None)
         if not (self.is_accepted or self.is_over):
             self.is_accepted = True
             for limiter in self.limiters:
@@ -174,6 +216,7 @@ class Permit:
 
     def give_back(self) -> None:
         self.is_over = True
+        self.prepared(None)
         for limiter in self.limiters:
             limiter.leave()
             limiter.unanswered -= self.is_unanswered
@@ -200,9 +243,10 @@ def claim_sending(permit: Permit, now: float) -> float:
     Starts are an interval apart, but the commit before the POST takes now longer, now shorter.
     """
     pairs = zip(permit.limiters, permit.intervals, strict=True)
-    at = max(now, *(limiter.last_send + interval for limiter, interval in pairs))
+    at = max(now, *(limiter.last_send + max(interval, limiter.pace) for limiter, interval in pairs))
     for limiter in permit.limiters:
         limiter.last_send = at
+    permit.prepared(at)
     return at
 
 
@@ -217,16 +261,26 @@ AGES = 32
 ENOUGH_AGES = 8
 SURELY = 3.0
 """Times the age of the oldest of the last `AGES` requests: none of them took a third of it."""
+UNSURE = 16
 REMEMBERED = 8
 """Few, so that five requests are enough to outvote what is no longer true."""
 
 
 @dataclass(slots=True)
 class Traffic:
-    """What this run learns of one model from the polls of its requests."""
+    """What this run learns of one model from the polls of its requests.
+
+    `unsure_in_a_row`: so many ended of which nobody knows when the work on them began.
+    """
 
     service: ServiceTimes = field(default_factory=ServiceTimes)
     auto: AutoConcurrency = field(default_factory=AutoConcurrency)
+    unsure_in_a_row: int = 0
+
+    @property
+    def wants_a_start(self) -> bool:
+        """Whether the start of a queued request is worth polls of its own."""
+        return self.unsure_in_a_row >= UNSURE
 
     def queue_wait(self, place: int) -> float:
         """Seconds until work begins on the request at this place of the queue; 0: it is at work.
@@ -234,10 +288,9 @@ class Traffic:
         By the workers and their usual time. The ends that were noticed would not do: polls that
         come too late would make the queue seem slower, and so the next polls later still.
         """
-        workers = self.auto.workers
-        if place <= 0 or not workers or not self.service.known:
+        if place <= 0 or not self.auto.workers or not self.service.known:
             return 0.0
-        return place * self.service.mean / workers
+        return place * self.service.mean / self.auto.workers
 
 
 class Expectations:

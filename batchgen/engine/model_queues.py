@@ -176,6 +176,7 @@ class ModelQueues:
             found = await self._store.run(found_concurrency)
             self._context.expectations.traffic(model).auto.start_from(found.get(model))
             limiter.auto = self._auto(model)
+            self._context.shared.add(model, limiter)
             health = ModelHealth(model, limiter)
             self._queues[model] = ModelQueue(
                 health, self._selection, self._store, self._context.canary, self._reused

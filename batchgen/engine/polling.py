@@ -8,6 +8,7 @@ from __future__ import annotations
 from math import exp
 from typing import TYPE_CHECKING
 
+from batchgen.engine.auto_concurrency import SPARES
 from batchgen.engine.backoff import delay
 
 if TYPE_CHECKING:
@@ -49,10 +50,13 @@ def next_poll(age: float, expected: float | None, dice: Random, *, proven: bool 
     return max(SHORTEST, gap * dice.uniform(1 - JITTER, 1 + JITTER))
 
 
-CHEAPEST, DEAREST = 0.005, 0.05
+CHEAPEST, DEAREST = 0.005, 0.04
 """How long a place may be expected idle before a poll, as a share of what a request takes: where an
 end that goes unnoticed leaves a worker without work, and where the next request waits in the
-vendor's queue already. So the number of polls does not depend on how long requests take."""
+vendor's queue already, for each spare one. So the number of polls does not depend on how long
+requests take."""
+MOST_SPARES = 5
+"""More do not make a poll dearer: how many there are is an estimate."""
 POLITE = 1.0
 """Polls a second of an account, before the API has shown that it answers more."""
 PROVEN_BY = 100
@@ -75,10 +79,10 @@ class PollPrice:
         self._at = now
         self._answered = 0 if refused else self._answered + 1
 
-    def price(self, now: float, in_flight: int, *, has_spares: bool) -> float:
-        """`in_flight` are the requests of all models; `has_spares`: this one's workers go on."""
-        if has_spares:
-            return DEAREST
+    def price(self, now: float, in_flight: int, spares: int) -> float:
+        """`in_flight` are the requests of all models, `spares` those that wait for this one's."""
+        if spares >= SPARES:
+            return DEAREST * min(MOST_SPARES, spares - SPARES + 1)
         proven = POLITE + self._answered / PROVEN_BY
         allowed = max(POLITE, min(proven, in_flight / USUAL_PACE))
         return min(DEAREST, CHEAPEST * max(1.0, self._rate_at(now) / allowed) ** 2)

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from random import Random
 
-    from batchgen.downloads.adopt import SourceGone
+    from batchgen.downloads.adopt import AdoptOutcome
     from batchgen.downloads.embedding import Provenance
-    from batchgen.downloads.outcomes import Fetched, FetchOutcome, VerifiedFile
+    from batchgen.downloads.outcomes import FetchOutcome, VerifiedFile
     from batchgen.downloads.probe import Probed
     from batchgen.models.catalog import Catalog
     from batchgen.runcomfy.outcomes import (
@@ -26,9 +26,11 @@ if TYPE_CHECKING:
         SubmitOutcome,
     )
     from batchgen.runcomfy.upload import BeforeLast
+    from batchgen.state.account import Claim, Shares
     from batchgen.state.records import JobRow
     from batchgen.state.reuse import Source
     from batchgen.state.store import Store
+    from batchgen.storage.locations import Location
 
 
 class Api(Protocol):
@@ -51,19 +53,18 @@ class Api(Protocol):
 
 
 class Files(Protocol):
-    """Result files: from a URL to a verified file. Raises the tree's errors for a bad disk.
+    """Result files: from a URL to a verified file. Raises the tree's errors.
 
-    `provenance` is for the file's own metadata, if the manifest asks for that. `is_new`: no earlier
-    download can have left a part of the file.
+    `provenance` is for the file's own metadata, if the manifest asks for that; `request` made the
+    file. `is_new`: no earlier download can have left a part of it. After NotStored the next `fetch`
+    fetches nothing, and only stores the file.
     """
 
     async def fetch(
-        self, url: str, name: str, provenance: Provenance, *, is_new: bool
+        self, url: str, name: str, provenance: Provenance, *, request: str, is_new: bool
     ) -> FetchOutcome: ...
 
-    async def adopt(
-        self, folder: str, expected: VerifiedFile, name: str
-    ) -> Fetched | SourceGone: ...
+    async def adopt(self, source: Location, expected: VerifiedFile, name: str) -> AdoptOutcome: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,12 +170,32 @@ class Results(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Unreached:
+    """What the runs of the account share could not be read or written just now."""
+
+    reason: str
+
+
+class Account(Protocol):
+    """What the runs of one account on this machine share. No method raises for a bad disk.
+
+    `now` is the loop's time, which all processes of a machine share.
+    """
+
+    async def exchange(self, claims: Sequence[Claim], now: float) -> Shares | Unreached:
+        """Report what this run holds and needs, and learn what it may use."""
+        ...
+
+    async def leave(self, claims: Sequence[Claim], now: float) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
 class Ports:
     """`disk` is checked before submits; None where nothing is submitted or no disk is filled.
 
     Without `inputs` the files that inputs name are not probed, and without `results` nothing is
     reused. `own_files` is needed by jobs that use the user's own files. `catalog` says what models
-    make.
+    make. Without an `account` this run shares its limits with no other.
     """
 
     api: Api
@@ -188,3 +209,4 @@ class Ports:
     catalog: Catalog = field(default_factory=bundled)
     results: Results | None = None
     own_files: OwnFiles | None = None
+    account: Account | None = None

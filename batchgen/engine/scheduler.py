@@ -13,7 +13,7 @@ from batchgen.engine.context import EngineContext
 from batchgen.engine.control import Control
 from batchgen.engine.downloads_pool import DownloadPool
 from batchgen.engine.events import Draining, Listener, WaitingToStart
-from batchgen.engine.fair_scheduling import Start, next_turn
+from batchgen.engine.fair_scheduling import Start, Wait, next_turn
 from batchgen.engine.health import Health
 from batchgen.engine.lifecycle import Lifecycle
 from batchgen.engine.limits import Expectations, Permit, RateLimiter, take
@@ -21,6 +21,7 @@ from batchgen.engine.model_queues import ModelQueues
 from batchgen.engine.paced_api import PacedApi
 from batchgen.engine.reuse import Reuse
 from batchgen.engine.settlement import settle_late_cost
+from batchgen.engine.sharing import SharedLimits
 from batchgen.engine.stop_conditions import StopConditions
 from batchgen.pauses import Pause, PauseReason, pause_for
 
@@ -67,12 +68,14 @@ class Scheduler:
             downloads=DownloadPool(ports, control, self._on_done, self.reload_due_jobs),
             canary=Canary(policy.canary, ports.store, selection, control, self._rewind),
             reuse=Reuse(ports.store, ports.results, ports.inputs, control.emit),
+            shared=SharedLimits(ports.account, overall, policy, control, ports.store),
         )
         self._control = control
         self._store = ports.store
         self._budget = self._context.budget
         self._canary = self._context.canary
         self._downloads = self._context.downloads
+        self._shared = self._context.shared
         self._lifecycle = Lifecycle(self._context, self._queue)
         self._queues = ModelQueues(self._context, selection)
         self._begins_at = policy.begins_at
@@ -157,6 +160,7 @@ class Scheduler:
             return self._control.paused
         self._context.overall.retune(policy.limit, policy.interval)
         self._queues.retune(policy)
+        self._shared.declare(policy)
         self._budget.limit_to(policy.budget, self._context.ports.prices.price)
         self._unaffordable.clear()
         self._stops.retune(policy, at)
@@ -176,11 +180,16 @@ class Scheduler:
         self._working = True
         try:
             await self._resume_earlier()
+            await self._shared.begin()
+            sharing = self._jobs.create_task(self._shared.run(), name="shared limits")
             await self._dispatch()
             self._lifecycle.retries.cancel_all()
             await self._settle()
+            sharing.cancel()
+            await asyncio.wait({sharing})
         finally:
             self._working = False
+            await self._shared.leave()
         if not self._control.drain.requested:
             for worker in pool:
                 worker.cancel()
@@ -215,7 +224,7 @@ class Scheduler:
             if isinstance(turn, Start):
                 self._last = turn.index
                 await self._start(queues[turn.index], now)
-            elif self._busy or turn.until is not None or self._control.wake.is_set():
+            elif self._may_start(turn):
                 await self._wait_for_change(self._stops.ask_again(turn.until))
             else:
                 await self._pause_if_jobs_are_left()
@@ -327,6 +336,11 @@ class Scheduler:
             async with asyncio.timeout_at(until):
                 await self._control.wake.wait()
         self._control.wake.clear()
+
+    def _may_start(self, turn: Wait) -> bool:
+        """Whether a job may start later, without anything from outside this run."""
+        expected = turn.until is not None or self._shared.lacking
+        return self._busy or expected or self._control.wake.is_set()
 
     @property
     def _busy(self) -> bool:

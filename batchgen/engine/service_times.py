@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 from math import erfc, exp, log, sqrt
-from statistics import fmean, stdev
 
 REMEMBERED = 32
 ENOUGH = 4
@@ -27,12 +26,12 @@ GROWTH = 0.1
 class ServiceTimes:
     """A lognormal distribution, fitted to the last service times."""
 
-    _seen: deque[float] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
+    _logs: deque[float] = field(default_factory=lambda: deque(maxlen=REMEMBERED))
     _fit: tuple[float, float] = (0.0, LEAST_SPREAD)
 
     @property
     def known(self) -> bool:
-        return len(self._seen) >= ENOUGH
+        return len(self._logs) >= ENOUGH
 
     @property
     def mean(self) -> float:
@@ -44,10 +43,12 @@ class ServiceTimes:
 
         The middle counts, as in `Expectations.learn`.
         """
-        self._seen.append(max(SHORTEST, (working_at + ended_by) / 2))
-        logs = [log(one) for one in self._seen]
-        spread = stdev(logs) if len(logs) > 1 else LEAST_SPREAD
-        self._fit = fmean(logs), max(LEAST_SPREAD, spread)
+        self._logs.append(log(max(SHORTEST, (working_at + ended_by) / 2)))
+        logs, count = self._logs, len(self._logs)
+        # Not by `statistics`, whose exact fractions cost a twentieth of a run's CPU.
+        middle = sum(logs) / count
+        spread = sqrt(sum([(one - middle) ** 2 for one in logs]) / max(1, count - 1))
+        self._fit = middle, max(LEAST_SPREAD, spread)
 
     def running_after(self, age: float) -> float:
         """The share of requests that are still worked on after so many seconds."""

@@ -7,5 +7,6 @@ wanted. A unit that is unchanged in the journal is not made again, so the same c
 interrupted export and updates a finished one.
 
 Two exports of one state have the same bytes: order, names, times and owners come from the state or
-are constants. The journal, in a hidden folder that loaders ignore, is not part of the dataset.
+are constants. The journal, in a hidden folder that loaders ignore, is not part of the dataset. The
+destination is a folder (folder.py) or a bucket (bucket_target.py).
 """

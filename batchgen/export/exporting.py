@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, replace
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from batchgen.errors import UsageError
 from batchgen.export.captions import Captions, buckets_of, write_captions
 from batchgen.export.card import card
 from batchgen.export.context import ExportContext
-from batchgen.export.folder import Destination, Journal, opened_journal
+from batchgen.export.folder import FolderDestination, Journal, opened_journal
 from batchgen.export.folders import kinds_of, write_folders, write_lists
 from batchgen.export.options import ExportOptions, Format, changed_options, origin_of
 from batchgen.export.parquet import write_parquet
 from batchgen.export.rows import Row
 from batchgen.export.splits import Splitter
 from batchgen.export.webdataset import write_webdataset
-from batchgen.fs import disk_errors, open_to_read, safe_name
+from batchgen.fs import safe_name
 from batchgen.state.results import Picked, results
+from batchgen.storage.locations import FolderLocation
+from batchgen.storage.results import open_results
 from batchgen.text import command_line
 
 if TYPE_CHECKING:
@@ -27,8 +29,10 @@ if TYPE_CHECKING:
 
     from batchgen.export.buckets import Bucket
     from batchgen.export.card import Origin
+    from batchgen.export.context import Destination
     from batchgen.export.folder import Count
     from batchgen.state.database import Connection
+    from batchgen.storage.locations import Location
 
 
 CARD = "README.md"
@@ -115,13 +119,21 @@ class Exported:
         return sum(count.bytes for count in self.counts)
 
 
+@dataclass(frozen=True, slots=True)
+class Source:
+    """The run that is exported: its folder on this machine, and where its results are."""
+
+    folder: Path
+    results: Location
+
+
 def export(
     db: Connection,
     manifest: Path,
-    run_folder: Path,
+    source: Source,
     origin: Origin,
     options: ExportOptions,
-    target: Path,
+    target: Location,
     begin: Callable[[int], Callable[[int], object]],
 ) -> Exported:
     """Make, continue or update the export in `target`.
@@ -129,7 +141,7 @@ def export(
     `begin` takes the number of rows, and returns a callback for the rows that are done.
 
     Raises UsageError if there is no result or the folder is something else's, LockedError,
-    MissingFileError and StorageError for a damaged result, OutputError, DiskFullError.
+    MissingFileError and StorageError for a damaged result, OutputError, DiskFullError, BucketError.
     """
     if next(results(db, options.selection, options.only), None) is None:
         kept = "kept " if options.only is Picked.KEPT else ""
@@ -140,11 +152,11 @@ def export(
     _refuse_pattern(target)
     options = _with_concept(options, origin)
     Captions.of(options).check(_rows(db, options))
-    folder = Destination(target)
-    folder.claim(run_folder)
+    folder = _destination(target, source)
+    folder.claim(source.results, origin_of(source.folder))
     with opened_journal(folder.journal) as journal:
-        _claim_journal(journal, options, run_folder, target)
-        folder.tidy()
+        folder.begin(journal)
+        _claim_journal(journal, options, source.folder, target)
         journal.plan(_rows(db, options))
         counts = journal.counts()
         repair = (
@@ -152,12 +164,23 @@ def export(
             f" {command_line('repair', manifest, emulator=origin.rehearsal)} fetches them again"
         )
         tick = begin(sum(count.files for count in counts))
-        work = ExportContext(run_folder, folder, journal, options, repair, tick)
+        files = open_results(source.results)
+        work = ExportContext(files, folder, journal, options, repair, tick)
         LAYOUTS[work.options.to].write(work)
         _write_cards(work, origin, counts)
         removed = _remove_unwanted(work)
+        folder.finish(journal)
         parts, buckets = _parts(work), buckets_of(work)
         return Exported(tuple(counts), work.made, work.kept, removed, parts, buckets)
+
+
+def _destination(target: Location, source: Source) -> Destination:
+    if isinstance(target, FolderLocation):
+        return FolderDestination(target.root)
+    # Loaded here: most exports use no bucket.
+    from batchgen.export.bucket_target import BucketDestination  # noqa: PLC0415 - see above
+
+    return BucketDestination(target, source.folder)
 
 
 def _with_concept(options: ExportOptions, origin: Origin) -> ExportOptions:
@@ -167,9 +190,10 @@ def _with_concept(options: ExportOptions, origin: Origin) -> ExportOptions:
     return replace(options, concept=safe_name(origin.name))
 
 
-def _refuse_pattern(target: Path) -> None:
+def _refuse_pattern(target: Location) -> None:
     """Loaders read the folder's path as a glob pattern, and would find nothing."""
-    if any(sign in target.name for sign in ("*", "?", "[", "]", "::")):
+    name = PurePosixPath(str(target)).name
+    if any(sign in name for sign in ("*", "?", "[", "]", "::")):
         raise UsageError(
             "loaders of datasets do not find a folder with *, ?, [, ] or :: in its name",
             where=str(target),
@@ -185,7 +209,7 @@ def _rows(db: Connection, options: ExportOptions) -> Iterator[Row]:
 
 
 def _claim_journal(
-    journal: Journal, options: ExportOptions, run_folder: Path, target: Path
+    journal: Journal, options: ExportOptions, run_folder: Path, target: Location
 ) -> None:
     """Refuse a folder of another export: other options would mix two datasets."""
     for key, value in (("origin", origin_of(run_folder)), ("asked", options.signature())):
@@ -236,19 +260,10 @@ def _patterns(work: ExportContext, counts: Sequence[Count], folder: str = "") ->
 def _write_card(work: ExportContext, path: str, texts: Iterator[str]) -> None:
     """Write a card, unless the user has edited it: they choose the licence."""
     known = work.journal.want(path)
-    if known is not None and _digest(work.folder.root / path) not in (None, known[0]):
+    if known is not None and work.folder.digest(path) not in (None, known[0]):
         work.kept += 1
         return
     work.publish_lines(path, (text.encode() for text in texts))
-
-
-def _digest(path: Path) -> str | None:
-    with disk_errors(path):
-        try:
-            with open_to_read(path) as file:
-                return hashlib.file_digest(file, "sha256").hexdigest()
-        except FileNotFoundError:
-            return None
 
 
 def _remove_unwanted(work: ExportContext) -> int:

@@ -7,6 +7,7 @@ because neither fits into memory for a million results.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import stat
@@ -23,23 +24,32 @@ from batchgen.errors import (
     UsageError,
 )
 from batchgen.export.rows import Row
-from batchgen.fs import disk_errors, symlink_error, sync_folder
+from batchgen.fs import disk_errors, open_to_read, symlink_error, sync_folder
 from batchgen.state.database import Connection, DatabaseError, Fault, fault_of, open_side_file
 from batchgen.state.records import Result
+from batchgen.storage.locations import FolderLocation
+from batchgen.storage.stamps import FILES
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
+    from batchgen.storage.locations import Location
 
+
+PAGE = 500
 WORK = ".batchgen-export"
 """Hidden, because dataset loaders skip such folders."""
 
 
-class Destination:
+class FolderDestination:
     """Raises OutputError, StorageError, DiskFullError."""
 
+    at_once = 4
+    """Enough to keep a disk busy; hashing releases the GIL."""
+
     def __init__(self, root: Path) -> None:
+        self.location = FolderLocation(root)
         self.root = root
         self._work = root / WORK
         self._touched: set[Path] = set()
@@ -48,9 +58,10 @@ class Destination:
     def journal(self) -> Path:
         return self._work / "journal.db"
 
-    def claim(self, run_folder: Path) -> None:
+    def claim(self, results: Location, _origin: str) -> None:
         """Create the folder, or reuse an export's. Raises UsageError for any other."""
-        if (run_folder / "files").resolve() in (self.root.resolve() / "x").parents:
+        inside = (self.root.resolve() / "x").parents
+        if isinstance(results, FolderLocation) and (results.root / FILES).resolve() in inside:
             raise self._refused("that is where the run keeps its files")
         with disk_errors(self.root):
             if self.root.exists() and not self.root.is_dir():
@@ -61,7 +72,7 @@ class Destination:
                 raise self._refused("the folder holds files that batchgen did not export")
             self._work.mkdir(exist_ok=True)
 
-    def tidy(self) -> None:
+    def begin(self, _journal: Journal) -> None:
         """Remove the temporary files of an interrupted export. Requires the journal's lock."""
         with disk_errors(self._work):
             for left in self._work.glob("*.part"):
@@ -79,6 +90,9 @@ class Destination:
                 return False
         return stat.S_ISREG(found.st_mode) and found.st_size == size
 
+    def send(self, part: Path, path: str) -> None:
+        """Nothing: files get their names in order."""
+
     def publish(self, part: Path, path: str) -> int:
         """Give a complete file its final name, and return its size. `sync` makes it durable."""
         final = self.root / path
@@ -89,6 +103,14 @@ class Destination:
             # If both are hard links to one file, a rename does nothing (POSIX) and leaves the part.
             part.unlink(missing_ok=True)
         return size
+
+    def digest(self, path: str) -> str | None:
+        with disk_errors(self.root / path):
+            try:
+                with open_to_read(self.root / path) as file:
+                    return hashlib.file_digest(file, "sha256").hexdigest()
+            except FileNotFoundError:
+                return None
 
     def remove(self, path: str) -> None:
         """Remove a file of the export, and folders that become empty."""
@@ -107,6 +129,9 @@ class Destination:
             folder = self._touched.pop()
             with disk_errors(folder):
                 sync_folder(folder, os.fsync)
+
+    def finish(self, _journal: Journal) -> None:
+        """Nothing: the journal is in the folder."""
 
     def _make_folders(self, folder: Path) -> None:
         if folder in self._touched:
@@ -145,6 +170,9 @@ CREATE TABLE IF NOT EXISTS unit (
     bytes  INTEGER NOT NULL,
     wanted INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+-- What a bucket holds, as listed when the export began.
+DROP TABLE IF EXISTS present;
+CREATE TABLE present (path TEXT PRIMARY KEY, bytes INTEGER NOT NULL) STRICT, WITHOUT ROWID;
 COMMIT;
 """
 
@@ -195,14 +223,19 @@ class Journal:
         first: int = 1,
         last: int = 2**62,
     ) -> Iterator[tuple[int, Row]]:
-        """Return planned rows with their numbers, from `first` to `last`."""
-        found = self._db.execute(
+        """Yield planned rows with their numbers, from `first` to `last`.
+
+        In pages: a query that is not at its end, as after an error, keeps the journal locked.
+        """
+        while page := self._db.execute(
             "SELECT number, split, result FROM row WHERE number BETWEEN ? AND ?"
             " AND split = coalesce(?, split) AND kind = coalesce(?, kind)"
-            " AND extension = coalesce(?, extension) ORDER BY number",
-            (first, last, split, kind, extension),
-        )
-        return ((number, Row(name, Result(*json.loads(text)))) for number, name, text in found)
+            " AND extension = coalesce(?, extension) ORDER BY number LIMIT ?",
+            (first, last, split, kind, extension, PAGE),
+        ).fetchall():
+            first = page[-1][0] + 1
+            for number, name, text in page:
+                yield number, Row(name, Result(*json.loads(text)))
 
     def counts(self) -> list[Count]:
         found = self._db.execute(
@@ -227,6 +260,21 @@ class Journal:
 
     def forget_unwanted(self) -> None:
         self._db.execute("DELETE FROM unit WHERE wanted = 0")
+
+    def note_present(self, objects: Iterable[tuple[str, int]]) -> None:
+        self._db.executemany("INSERT OR REPLACE INTO present VALUES (?, ?)", objects)
+
+    def is_present(self, path: str, size: int) -> bool:
+        query = "SELECT 1 FROM present WHERE path = ? AND bytes = ?"
+        return self._db.execute(query, (path, size)).fetchone() is not None
+
+    def units(self) -> Iterator[tuple[str, str, int]]:
+        """Path, key and bytes of each published unit, by path."""
+        return iter(self._db.execute("SELECT path, key, bytes FROM unit ORDER BY path"))
+
+    def adopt(self, units: Iterable[tuple[str, str, int]]) -> None:
+        """Take units over from a journal that is lost."""
+        self._db.executemany("INSERT OR IGNORE INTO unit VALUES (?, ?, ?, 0)", units)
 
     def commit(self) -> None:
         self._db.commit()

@@ -9,11 +9,11 @@ run's folder.
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from batchgen.concurrency import map_in_threads
 from batchgen.export.rows import flat_row_fields, json_line, link_or_copy, row_fields
 
 if TYPE_CHECKING:
@@ -25,8 +25,6 @@ if TYPE_CHECKING:
 
 
 PAGE = 256
-THREADS = 4
-"""Enough to keep a disk busy; hashing releases the GIL."""
 
 METADATA = "metadata.jsonl"
 SAMPLED_ROWS = 1000
@@ -69,35 +67,36 @@ def file_unit(work: ExportContext, row: Row, path: str) -> Unit:
     copy = work.options.copy
 
     def make(part: Path) -> None:
-        source = work.run_folder / row.result.path
-        link_or_copy(source, row.result, part, work.repair, copy=copy)
+        link_or_copy(work.results, row.result, part, work.repair, copy=copy)
 
     # With --copy a link must be replaced; without it, a copy is good enough.
     return Unit(path, f"{row.result.sha256}{' copy' if copy else ''}", make, rows=1)
 
 
 def publish_units(work: ExportContext, units: Iterator[Unit]) -> None:
-    with ThreadPoolExecutor(THREADS, thread_name_prefix="export") as pool:
-        while page := list(islice(units, PAGE)):
-            _publish_page(work, page, pool)
+    while page := list(islice(units, PAGE)):
+        _publish_page(work, page)
 
 
-def _publish_page(work: ExportContext, page: Sequence[Unit], pool: ThreadPoolExecutor) -> None:
+def _publish_page(work: ExportContext, page: Sequence[Unit]) -> None:
     todo = []
     for number, unit in enumerate(page):
         if work.is_current(unit.path, unit.key):
             work.tick(unit.rows)
         else:
             todo.append((work.folder.part(str(number)), unit))
-    for (part, unit), _done in zip(todo, pool.map(_make, todo), strict=True):
+
+    def make(one: tuple[Path, Unit]) -> tuple[Path, Unit]:
+        part, unit = one
+        unit.make(part)
+        work.folder.send(part, unit.path)
+        return one
+
+    at_once = max(work.results.at_once, work.folder.at_once)
+    for part, unit in map_in_threads(make, todo, at_once, "export"):
         work.publish(part, unit.path, unit.key)
         work.tick(unit.rows)
     work.settle()
-
-
-def _make(one: tuple[Path, Unit]) -> None:
-    part, unit = one
-    unit.make(part)
 
 
 def _write_lists(work: ExportContext, kind: str, *, is_mixed: bool) -> None:

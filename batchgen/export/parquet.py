@@ -17,6 +17,8 @@ from batchgen.export.shards import ShardFormat, shards
 from batchgen.fs import disk_errors
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from batchgen.export.context import ExportContext
     from batchgen.export.rows import Row
     from batchgen.export.shards import Shard
@@ -82,8 +84,8 @@ def _write(work: ExportContext, shard: Shard, schema: Any, key: str) -> None:
     with disk_errors(part), part.open("wb") as file:
         with parquet.ParquetWriter(file, schema, **WRITING) as writer:
             group = _Group(writer, schema)
-            for _, row in work.journal.rows(shard.split, first=shard.first, last=shard.last):
-                group.add(_cells(work, row))
+            for cells in _all_cells(work, shard):
+                group.add(cells)
                 work.tick(1)
             group.write()
         file.flush()
@@ -113,13 +115,15 @@ class _Group:
         self.rows, self.bytes = [], 0
 
 
-def _cells(work: ExportContext, row: Row) -> dict[str, Any]:
-    result = row.result
-    cells: dict[str, Any] = flat_row_fields(row, result.path)
-    if work.options.embed:
-        whole = b"".join(work.blocks(result))
-        cells[row.kind.value] = {"bytes": whole, "path": row.name}
-    return cells
+def _all_cells(work: ExportContext, shard: Shard) -> Iterator[dict[str, Any]]:
+    numbered = work.journal.rows(shard.split, first=shard.first, last=shard.last)
+    rows = (row for _, row in numbered)
+    if not work.options.embed:
+        yield from (flat_row_fields(row, row.result.path) for row in rows)
+        return
+    for row, blocks in work.read_ahead(rows):
+        file = {"bytes": b"".join(blocks), "path": row.name}
+        yield {**flat_row_fields(row, row.result.path), row.kind.value: file}
 
 
 def _line(row: Row) -> bytes:

@@ -1,4 +1,4 @@
-"""Rows of a dataset: a result and its split, read from the run's folder.
+"""Rows of a dataset: a result and its split, read from the run's folder or bucket.
 
 A file is read once, and verified while it is read.
 """
@@ -10,20 +10,25 @@ import hashlib
 import json
 import os
 import re
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from batchgen.downloads.media import MediaKind
-from batchgen.errors import MissingFileError, OutputError, StorageError
-from batchgen.fs import disk_errors, open_to_read
+from batchgen.errors import MissingFileError, StorageError
+from batchgen.fs import disk_errors
 from batchgen.references import as_published
+from batchgen.storage.folders import FolderResults
+from batchgen.storage.locations import FolderLocation
+from batchgen.storage.stamps import ObstacleError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
     from pathlib import Path
 
     from batchgen.jobs import JsonValue
     from batchgen.state.records import Result
+    from batchgen.storage.results import Results
 
 
 _BETWEEN = "-._ 0-9/"
@@ -107,35 +112,45 @@ def json_line(fields: dict[str, JsonValue]) -> bytes:
         return json.dumps(fields).encode() + b"\n"
 
 
-BLOCK = 1024 * 1024
 CANNOT_LINK = frozenset(
     {errno.EXDEV, errno.EPERM, errno.EACCES, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS}
 )
 """Another disk, another user's file, too many links, or a file system without links."""
 
 
-def blocks(path: Path, result: Result, repair: str) -> Iterator[bytes]:
+def blocks(files: Results, path: str, result: Result, repair: str) -> Iterator[bytes]:
     """Yield a file's blocks, and verify its hash at the end. `repair`: what to do if it is wrong.
 
-    Raises MissingFileError, StorageError.
+    Raises MissingFileError, StorageError, and the bucket's errors.
     """
-    digest = hashlib.sha256()
+    with reported(result, repair), files.stream(path) as reading:
+        yield from verified(reading.blocks, result, repair)
+
+
+@contextmanager
+def reported(result: Result, repair: str) -> Iterator[None]:
+    """Raise MissingFileError or StorageError for a result that is missing or cannot be read."""
     try:
-        with open_to_read(path) as file:
-            while block := file.read(BLOCK):
-                digest.update(block)
-                yield block
+        yield
     except FileNotFoundError as exc:
         raise MissingFileError(
             f"the result of {result.job_id} is missing", where=result.path, next_step=repair
         ) from exc
-    except (OSError, OutputError) as exc:
-        detail = exc.what if isinstance(exc, OutputError) else exc.strerror
+    except (OSError, ObstacleError) as exc:
+        detail = exc.what if isinstance(exc, ObstacleError) else exc.strerror
         raise StorageError(
             f"the result of {result.job_id} cannot be read: {detail}",
             where=result.path,
             next_step=repair,
         ) from exc
+
+
+def verified(read: Iterable[bytes], result: Result, repair: str) -> Iterator[bytes]:
+    """Pass on a file's blocks; raise StorageError at the end if it has another content."""
+    digest = hashlib.sha256()
+    for block in read:
+        digest.update(block)
+        yield block
     if digest.hexdigest() != result.sha256:
         raise StorageError(
             f"the result of {result.job_id} is not the content that was downloaded",
@@ -144,19 +159,21 @@ def blocks(path: Path, result: Result, repair: str) -> Iterator[bytes]:
         )
 
 
-def link_or_copy(source: Path, result: Result, part: Path, repair: str, *, copy: bool) -> None:
+def link_or_copy(files: Results, result: Result, part: Path, repair: str, *, copy: bool) -> None:
     """Put a verified file at `part`: a hard link if possible, otherwise a copy.
 
     A link is verified by its new name, so that nothing can be swapped between check and link.
     """
     with disk_errors(part):
         part.unlink(missing_ok=True)
-    if not copy and _linked(source, part):
-        for _ in blocks(part, result, repair):
+    here = files.location
+    if not copy and isinstance(here, FolderLocation) and _linked(here.root / result.path, part):
+        linked = FolderResults(FolderLocation(part.parent))
+        for _ in blocks(linked, part.name, result, repair):
             pass
         return
     with disk_errors(part), part.open("xb") as file:
-        file.writelines(blocks(source, result, repair))
+        file.writelines(blocks(files, result.path, result, repair))
         file.flush()
         os.fsync(file.fileno())
 

@@ -80,10 +80,11 @@ class _Form:
 def _write(work: ExportContext, shard: Shard, form: _Form) -> None:
     part = work.folder.part("shard")
     with disk_errors(part), part.open("wb") as file:
-        for _, row in work.journal.rows(
+        rows = work.journal.rows(
             shard.split, extension=shard.kind, first=shard.first, last=shard.last
-        ):
-            file.writelines(_members(work, row, form.line(row)))
+        )
+        for row, blocks in work.read_ahead(row for _, row in rows):
+            file.writelines(_members(row, blocks, form.line(row)))
             work.tick(1)
         file.write(END)
         file.flush()
@@ -92,11 +93,11 @@ def _write(work: ExportContext, shard: Shard, form: _Form) -> None:
     work.settle()
 
 
-def _members(work: ExportContext, row: Row, line: bytes) -> Iterator[bytes]:
+def _members(row: Row, blocks: Iterator[bytes], line: bytes) -> Iterator[bytes]:
     stem, extension = member_names(row)
     size = row.result.bytes
     yield _header(f"{stem}.{extension}", size)
-    yield from work.blocks(row.result)
+    yield from blocks
     yield _padding(size)
     yield _header(f"{stem}.json", len(line))
     yield line

@@ -33,6 +33,11 @@ AUTO: Literal["auto"] = "auto"
 Concurrency: TypeAlias = int | Literal["auto"]
 """Requests in flight: at most so many, or as many as keep the vendor's workers fed."""
 
+OWN: Literal["own"] = "own"
+SHARED: Literal["shared"] = "shared"
+Account: TypeAlias = Literal["own", "shared"]
+"""Whose the limits are: this run's own, or shared by runs of one account on this machine."""
+
 
 class OnUnknown(StrEnum):
     """What to do with a job whose submit has an unknown outcome."""
@@ -77,7 +82,8 @@ class Policy:
     Nothing is submitted before `start_at`, nor after `stop_at` or `max_duration` (seconds from the
     first moment at which a submit is allowed); what is under way then goes on. `canary` jobs of
     each model and sweep go first, and the rest once those are done; 0 means no canary. `reuse`:
-    take results of other runs on this machine.
+    take results of other runs on this machine. `account`: whether the limits are shared with the
+    other runs of the account that share theirs.
     """
 
     concurrency: Concurrency = AUTO
@@ -95,6 +101,7 @@ class Policy:
     check_inputs: CheckInputs = CheckInputs.AUTO
     full_check: FullCheck = FullCheck.AUTO
     reuse: bool = False
+    account: Account = OWN
 
 
 DATA = "data"
@@ -208,6 +215,7 @@ SETTINGS = (
     Setting("check_inputs", "auto", CheckInputs),
     Setting("full_check", "auto", FullCheck),
     Setting("reuse", default=False, is_flag=True),
+    Setting("account", OWN, is_flag=True),
 )
 
 

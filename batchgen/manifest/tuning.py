@@ -13,10 +13,10 @@ from batchgen.errors import InputError, UsageError
 from batchgen.jobs import model_alias
 from batchgen.manifest.policy import AUTO, Concurrency, ModelPolicy, Policy
 from batchgen.manifest.units import moment_text, parse_duration, parse_moment, parse_rate
-from batchgen.text import format_setting
+from batchgen.text import format_setting, plural
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from batchgen.jobs import JsonObject, JsonValue
 
@@ -147,6 +147,7 @@ def in_force(policy: Policy, models: Iterable[str]) -> JsonObject:
         "budget": policy.budget,
         "stop_at": _moment(policy),
         "max_duration": None if longest is None else format_setting(longest),
+        "account": policy.account,
         "models": limits,
     }
 
@@ -176,4 +177,26 @@ def limits_line(limits: Mapping[str, Any]) -> str:
             parts.append(f"{model_alias(name)}: {', '.join(some)}")
     for name, found in limits.get("found", {}).items():
         parts.append(f"{model_alias(name)}: {found['at_once']} at once: {found['why']}")
+    if (shared := limits.get("shared")) is not None:
+        parts.append(shared_line(shared))
     return " · ".join(parts)
+
+
+def shared_line(shared: Mapping[str, Any]) -> str:
+    """What this run may use of the limits that it shares, for people."""
+    others = shared["others"]
+    if others is None:
+        return "cannot be shared with other runs just now"
+    whom = plural(others, "other run") if others else "no other run just now"
+    parts = [*_parts_of(shared)]
+    for name, own in shared["models"].items():
+        parts += [f"{model_alias(name)}: {part}" for part in _parts_of(own)]
+    return f"shared with {whom}" + (f": {', '.join(parts)}" if parts else "")
+
+
+def _parts_of(shared: Mapping[str, Any]) -> Iterator[str]:
+    if places := shared.get("places"):
+        yield f"{places['reserved']} of {plural(places['of'], 'place')}"
+    if submits := shared.get("submits"):
+        of = f"{plural(submits['of'], 'submit')} in {format_setting(submits['seconds'])}"
+        yield f"{submits['reserved']} of {of}"

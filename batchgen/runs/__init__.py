@@ -28,6 +28,7 @@ input_images.py   the images behind an input's URLs, probed before money is spen
 repair.py         redownload without paying; verify.py: the files on the disk; cancel.py
 lost_state.py     requests that the state does not know; last_run.py, recovery_log.py: their traces
 journal.py        run.log and metadata.jsonl; append_log.py: how both grow
+account.py        limits that runs of one account share: their file, and who is alive
 reuse.py          results of other runs, found for a run
 reuse_index.py    the index of results: kept up by each run, and made anew
 notifications.py  who is notified of a run, and when

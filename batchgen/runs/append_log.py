@@ -70,7 +70,7 @@ class AppendLog:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        self._flush()
+        self.flush()
         os.close(self._descriptor)
         if self._failure is not None and kind is None:
             raise disk_error(self._failure, self._path) from self._failure
@@ -80,10 +80,11 @@ class AppendLog:
             # Imported here because commands read logs without an event loop.
             from asyncio import get_running_loop  # noqa: PLC0415 - see above
 
-            get_running_loop().call_later(FLUSH_AFTER, self._flush)
+            get_running_loop().call_later(FLUSH_AFTER, self.flush)
         self._waiting.append(f"{line}\n")
 
-    def _flush(self) -> None:
+    def flush(self) -> None:
+        """Write what waits; it is no error if that fails."""
         lines, self._waiting = self._waiting, []
         if not lines or self._failure is not None:
             return

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, NoReturn
 
 from batchgen.downloads.media import EXTENSIONS
@@ -22,7 +23,9 @@ from batchgen.runs.recovery_log import read_recovery_log
 from batchgen.state import recovery
 from batchgen.state.database import reading, transaction
 from batchgen.state.meta import Meta, get_meta, set_meta
-from batchgen.storage.folders import walk
+from batchgen.storage.locations import FolderLocation
+from batchgen.storage.results import open_results
+from batchgen.storage.stamps import FILES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -33,6 +36,7 @@ if TYPE_CHECKING:
     from batchgen.runs.last_run import LastRun
     from batchgen.runs.options import RunOptions
     from batchgen.state.database import Connection
+    from batchgen.storage.locations import Location
 
 
 SHOWN = 5
@@ -46,28 +50,28 @@ class Traces:
     """What the state does not know of.
 
     `requests` are request ids and their jobs, in the order of the log; the submits of `unanswered`
-    jobs may have been accepted; `files`: there are results, but no state at all; `reused`: jobs
-    took results of other runs.
+    jobs may have been accepted; `files` is where there are results, but no state at all; `reused`:
+    jobs took results of other runs.
     """
 
     requests: Mapping[str, str] = field(default_factory=dict)
     unanswered: tuple[str, ...] = ()
-    files: bool = False
+    files: str = ""
     reused: bool = False
 
     def __bool__(self) -> bool:
-        return self.has_requests or self.files
+        return self.has_requests or bool(self.files)
 
     @property
     def has_requests(self) -> bool:
         return bool(self.requests or self.unanswered)
 
 
-def find_traces(folder: RunFolder, db: Connection | None) -> Traces:
+def find_traces(folder: RunFolder, db: Connection | None, results: Location) -> Traces:
     """Look for what the state in `db` (None: there is none) should know but does not.
 
-    A state that knows the latest request of the log knows all of them. Raises OutputError or
-    StorageError if a trace cannot be read.
+    `results` is where files go. A state that knows the latest request of the log knows all of them.
+    Raises OutputError or StorageError if a trace cannot be read, and BucketError.
     """
     attempted = db is not None and recovery.has_attempts(db)
     start = int(get_meta(db, Meta.LOG_FROM) or 0) if db is not None else 0
@@ -92,7 +96,8 @@ def find_traces(folder: RunFolder, db: Connection | None) -> Traces:
         for job in log.unanswered
         if job not in answered and (db is None or not recovery.was_attempted(db, job))
     )
-    files = not attempted and log.is_real and _holds_results(folder.files)
+    holds_results = not attempted and log.is_real and _holds_results(results)
+    files = _files_in(results) if holds_results else ""
     reused = any(db is None or not recovery.was_attempted(db, job) for job in log.reused)
     return Traces(unknown, unanswered, files, reused)
 
@@ -123,7 +128,7 @@ def refuse_where_lost(folder: RunFolder, manifest: Path) -> None:
 
     That is enough for commands that only read: the next run reports an older state.
     """
-    if traces := find_traces(folder, None):
+    if traces := find_traces(folder, None, FolderLocation(folder.root)):
         _refuse_traces(traces, folder, manifest, PLAIN)
 
 
@@ -136,11 +141,13 @@ def _refuse_traces(
         command = options.command(manifest, "--recover", emulator=False)
         recovering = f"{command} follows these requests and pays nothing for them; "
     starts = "rehearses all jobs" if options.emulator else "pays for all jobs again"
+    # No object is overwritten, and moving a million of them would take the night.
+    elsewhere = "" if traces.files in {"", f"{FILES}/"} else "with another output.dir, "
     raise LostStateError(
         f"the state file does not know of {_what(traces)}; nothing was sent",
         where=str(folder.root),
         next_step=f"put state.db back from a backup; or continue without it:"
-        f" {recovering}{options.command(manifest, '--start-over')} {starts}, and moves"
+        f" {recovering}{elsewhere}{options.command(manifest, '--start-over')} {starts}, and moves"
         " what is here to a folder of its own",
     )
 
@@ -159,7 +166,7 @@ def _what(traces: Traces) -> str:
             f"{count} {noun} without an answer: {', '.join(traces.unanswered[:SHOWN])}{more}"
         )
     if traces.files:
-        words.append("the results in files/")
+        words.append(f"the results in {traces.files}")
     return "; and of ".join(words)
 
 
@@ -224,11 +231,13 @@ def _delivered(metadata: Path) -> dict[str, str]:
     return found
 
 
-def _holds_results(files: Path) -> bool:
-    with disk_errors(files):
-        if not files.is_dir():
-            return False
-    return any(path.suffix in EXTENSIONS for path in walk(files))
+def _files_in(results: Location) -> str:
+    return f"{FILES}/" if isinstance(results, FolderLocation) else results.of(FILES)
+
+
+def _holds_results(results: Location) -> bool:
+    names = open_results(results).names()
+    return any(PurePosixPath(name).suffix in EXTENSIONS for name in names)
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,11 +265,12 @@ class Lost:
             refuse_lost(self.last, folder, self.manifest, self.options, older=self.older)
 
 
-def find_lost(place: RunContext) -> Lost:
-    """Find what is lost; changes nothing. Raises as `reading` does."""
+def find_lost(place: RunContext, *, asks_bucket: bool) -> Lost:
+    """Find what is lost; changes nothing. Raises as `reading` does, and BucketError."""
     world = place.world
+    results = place.results if asks_bucket else FolderLocation(place.folder.root)
     with known_state(place.folder) as db:
-        traces = find_traces(place.folder, db)
+        traces = find_traces(place.folder, db, results)
         # A rehearsal pays for nothing again.
         asked = not place.options.emulator
         last = LastRunFile(world.memory, place.manifest.path).last() if asked else None

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from batchgen.cluster.address import LOCAL, parse_address
 from batchgen.engine.policy import EnginePolicy
 from batchgen.errors import InputError, UsageError
-from batchgen.manifest.policy import AUTO, SETTINGS
+from batchgen.manifest.policy import AUTO, OWN, SETTINGS, SHARED
 from batchgen.manifest.units import Moment, Rate, moment_text
 from batchgen.notify import read_address
 from batchgen.state.queries import Selection
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from batchgen.manifest.policy import Concurrency, Policy
+    from batchgen.manifest.policy import Account, Concurrency, Policy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +35,8 @@ class RunOptions:
     `accept_copy` continues with a copied state file. If the state is gone, `recover` continues with
     the requests that run.log names, and `start_over` pays for all jobs again. `take_over` continues
     in a folder that another manifest was last run in. `strict` refuses a manifest with a warning.
-    `reuse` takes results of other runs on this machine.
+    `reuse` takes results of other runs on this machine. `account="shared"` shares concurrency and
+    rate with the other runs of the account that do so.
     `ray` is a cluster that does the heavy work on files: HOST:PORT, or "local" for one of its own.
     `notify` are apprise addresses that replace the manifest's; they may contain secrets.
     """
@@ -52,6 +53,7 @@ class RunOptions:
     stop_at: Moment | None = None
     max_duration: float | None = None
     reuse: bool | None = None
+    account: Account | None = None
     on_changed: OnChanged = OnChanged.REFUSE
     accept_copy: bool = False
     recover: bool = False
@@ -76,16 +78,21 @@ class RunOptions:
             raise UsageError(f"max_duration is {self.max_duration}; it must be more than 0 seconds")
         if self.budget is not None and not 0 < self.budget < float("inf"):
             raise UsageError(f"budget is {self.budget}; it must be more than 0 USD")
-        for name in ("start_at", "stop_at"):
-            if not isinstance(getattr(self, name), time | datetime | None):
-                raise UsageError(f"{name} must be a datetime.time or a datetime.datetime")
-        if not isinstance(self.on_changed, OnChanged):
-            raise UsageError("on_changed must be one of batchgen.OnChanged's values")
+        self._check_kinds()
         parse_address(self.ray or LOCAL)
         if not isinstance(self.notify, tuple):
             raise UsageError("notify must be a tuple of addresses")
         for position, url in enumerate(self.notify, start=1):
             _check_address(url, position)
+
+    def _check_kinds(self) -> None:
+        for name in ("start_at", "stop_at"):
+            if not isinstance(getattr(self, name), time | datetime | None):
+                raise UsageError(f"{name} must be a datetime.time or a datetime.datetime")
+        if self.account not in {None, OWN, SHARED}:
+            raise UsageError(f"account is {self.account!r}; it must be '{OWN}' or '{SHARED}'")
+        if not isinstance(self.on_changed, OnChanged):
+            raise UsageError("on_changed must be one of batchgen.OnChanged's values")
 
     def command(
         self, manifest: Path, *more: str, emulator: bool | None = None, verb: str = ""
@@ -118,6 +125,7 @@ class RunOptions:
             "budget": None if self.budget is None else f"{self.budget:.15g}",
             "concurrency": self.concurrency,
             "rate": self.rate,
+            "account": self.account,
             "start-at": self.start_at and moment_text(self.start_at),
             "stop-at": self.stop_at and moment_text(self.stop_at),
             "max-duration": self.max_duration and f"{self.max_duration:.15g}s",

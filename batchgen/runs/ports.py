@@ -34,17 +34,19 @@ from batchgen.runcomfy.limits import DEFAULT_LIMITS
 from batchgen.runcomfy.token import Token, find_token
 from batchgen.runs.folder import RunFolder
 from batchgen.runs.input_images import open_input_images
+from batchgen.storage.locations import BucketLocation
 from batchgen.uploads.outcomes import CannotSendError, NotNowError
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
+    from batchgen.byte_budget import Share
     from batchgen.cluster.client import Cluster
     from batchgen.cluster.downloads import ClusterDownloads
-    from batchgen.downloads.adopt import SourceGone
+    from batchgen.downloads.adopt import AdoptOutcome
     from batchgen.downloads.embedding import Provenance
     from batchgen.downloads.fetch import Downloader
-    from batchgen.downloads.outcomes import Fetched, FetchOutcome, VerifiedFile
+    from batchgen.downloads.outcomes import FetchOutcome, VerifiedFile
     from batchgen.models.catalog import Catalog, Model
     from batchgen.pauses import Pause
     from batchgen.runcomfy.client import RunComfy
@@ -52,8 +54,8 @@ if TYPE_CHECKING:
     from batchgen.runs.input_images import InputImages
     from batchgen.runs.options import RunOptions
     from batchgen.state.store import Store
+    from batchgen.storage.locations import Location
     from batchgen.uploads.bucket_sending import BucketSender
-    from batchgen.uploads.byte_budget import Share
     from batchgen.uploads.sending import DataSender
 
 
@@ -115,7 +117,7 @@ def _discreet(api: RunComfy, context: RunContext) -> RunComfy:
 
 @dataclass(frozen=True, slots=True)
 class FilesBelow:
-    """The engine's ports to the disk: names become files below one folder.
+    """The engine's ports to the disk: names become files below one folder, or objects of a bucket.
 
     With `embeds`, the files get metadata. `cluster` downloads in the downloader's place.
     """
@@ -123,16 +125,19 @@ class FilesBelow:
     downloader: Downloader
     folder: Path
     embeds: bool
+    bucket: BucketLocation | None = None
     cluster: ClusterDownloads | None = None
 
     async def fetch(
-        self, url: str, name: str, provenance: Provenance, *, is_new: bool
+        self, url: str, name: str, provenance: Provenance, *, request: str, is_new: bool
     ) -> FetchOutcome:
-        target = Target(self.folder, name, provenance if self.embeds else None, is_new)
+        embedded = provenance if self.embeds else None
+        target = Target(self.folder, name, embedded, is_new, self.bucket, request)
         return await (self.cluster or self.downloader).fetch(url, target)
 
-    async def adopt(self, folder: str, expected: VerifiedFile, name: str) -> Fetched | SourceGone:
-        return await self.downloader.adopt(Path(folder), expected, Target(self.folder, name))
+    async def adopt(self, source: Location, expected: VerifiedFile, name: str) -> AdoptOutcome:
+        target = Target(self.folder, name, bucket=self.bucket)
+        return await self.downloader.adopt(source, expected, target)
 
     async def usage(self) -> DiskUsage:
         return await in_thread(self._room)
@@ -163,7 +168,9 @@ async def files_of(context: RunContext, cluster: Cluster | None) -> AsyncIterato
             own = RunFolder(root).parts / token_hex(8)
             remote = await stack.enter_async_context(open_cluster_downloads(cluster, settings, own))
             folder = RunFolder(root).files
-        yield FilesBelow(downloader, folder, context.manifest.output.embed, remote)
+        results, embeds = context.results, context.manifest.output.embed
+        bucket = results if isinstance(results, BucketLocation) else None
+        yield FilesBelow(downloader, folder, embeds, bucket, remote)
 
 
 @asynccontextmanager

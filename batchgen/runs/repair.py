@@ -43,6 +43,7 @@ from batchgen.runs.ownership import (
 )
 from batchgen.runs.ports import connected, files_of
 from batchgen.runs.recovery_log import RecoveryLog
+from batchgen.runs.result_bucket import claim_prefix, finish_bucket
 from batchgen.runs.verify import Damage, check_files
 from batchgen.runs.workers import cluster_at, shared_folders
 from batchgen.state.database import open_for_reading, open_for_writing, transaction, translated
@@ -252,6 +253,7 @@ def repair(path: Path, options: RunOptions, world: World, listeners: Listeners) 
         claim_for_provider(db, place.provider, folder)
         refuse_other_manifest(db, place.manifest)
         claim_results(db, place.results, folder)
+        claim_prefix(place, db)
         with ExitStack() as stack:
             cluster = None
             if options.ray is not None:
@@ -274,7 +276,10 @@ def _repair(
     aside = _set_again(results, db, again)
     catch_up(place.folder.metadata, db)
     jobs = [seq for seq, _, _ in select_jobs(db, selection, (JobState.FETCHING,))]
+    began = place.world.now()
     ended = asyncio.run(redownload(place, db, jobs, listeners.event, cluster)) if jobs else Ended()
+    if ended.pause is None:
+        finish_bucket(place, began, listeners.event)
     return Repair(
         mended=_mended(db, again),
         not_downloaded=tuple(not_downloaded(db, selection)),

@@ -19,6 +19,7 @@ from batchgen.errors import BatchgenError, MissingFileError
 from batchgen.jobs import digest_of
 from batchgen.runs.ownership import known_run_id, recorded_provider
 from batchgen.state.database import reading, translated
+from batchgen.state.meta import Meta, get_meta
 from batchgen.state.result_index import Entry, ResultIndex, work_key
 from batchgen.state.reuse import (
     Source,
@@ -30,6 +31,7 @@ from batchgen.state.reuse import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from batchgen.downloads.outcomes import VerifiedFile
     from batchgen.engine.events import Listener
     from batchgen.engine.reuse import Reuse
     from batchgen.runs.context import RunContext
@@ -146,6 +148,7 @@ class _States(ExitStack):
                 if (known_run_id(db), recorded_provider(db)) != (entry.run, provider):
                     return Refused.GONE
                 found = files_to_reuse(db, work, entry.job, entry.attempt)
+                bucket = get_meta(db, Meta.RESULTS) or ""
         except BatchgenError as exc:
             return self._refused(entry, exc)
         if found is None:
@@ -153,14 +156,10 @@ class _States(ExitStack):
         key, files = found
         if not files:
             return Refused.UNSOUND
-        for one in files:
-            try:
-                size = (Path(entry.folder) / one.file.path).stat().st_size
-            except OSError:
-                return Refused.GONE
-            if size != one.file.bytes:
-                return Refused.GONE
-        return Source(entry.folder, entry.run, entry.job, entry.attempt, key, files)
+        # A bucket is asked once the file is taken.
+        if not bucket and not all(_is_there(entry.folder, one.file) for one in files):
+            return Refused.GONE
+        return Source(entry.folder, entry.run, entry.job, entry.attempt, key, files, bucket)
 
     def _refused(self, entry: Entry, error: BatchgenError) -> Refused:
         if isinstance(error, MissingFileError):
@@ -175,6 +174,13 @@ class _States(ExitStack):
             except BatchgenError as exc:
                 self._open[folder] = exc
         return self._open[folder]
+
+
+def _is_there(folder: str, file: VerifiedFile) -> bool:
+    try:
+        return (Path(folder) / file.path).stat().st_size == file.bytes
+    except OSError:
+        return False
 
 
 class ReusableResults:

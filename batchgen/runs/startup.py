@@ -44,6 +44,7 @@ from batchgen.runs.prepare import (
     reading_files,
     reconcile,
 )
+from batchgen.runs.result_bucket import claim_prefix
 from batchgen.state.database import (
     checkpoint,
     open_for_writing,
@@ -202,6 +203,7 @@ def _open_state(context: RunContext, held: ExitStack) -> tuple[Connection, Trace
         with transaction(db):
             settle(db, folder, world.now())
         checkpoint(db)
+    claim_prefix(context, db)
     return db, traces
 
 
@@ -212,7 +214,7 @@ def _refuse_lost_state(context: RunContext) -> Traces:
     which uses the traces.
     """
     folder, options = context.folder, context.options
-    lost = find_lost(context)
+    lost = find_lost(context, asks_bucket=True)
     if options.start_over and lost:
         if lost.traces or lost.has_state:
             set_aside(folder)

@@ -30,6 +30,7 @@ queries.py        counts, jobs and failures; costs.py: money
 results.py        jobs one by one, and the files of a dataset; report_queries.py: the page
 reuse.py          results of other runs that jobs take, and what others may take of this one
 result_index.py   where the results of all runs are, by what was asked for
+account.py        limits that runs of one account share; fair_shares.py: who gets what: pure
 local_file_cache.py   what is known of the user's own files, so that they are not read twice
 recovery.py       requests that a log names and the state has lost
 """

@@ -45,6 +45,8 @@ class Meta(StrEnum):
     """How many requests at once were found to keep each model's workers fed, as JSON."""
     CLUSTER = "cluster"
     """The Ray cluster that works for the run, in a few words; empty if there is none."""
+    SHARED = "shared"
+    """What the run may use of the limits that it shares with other runs, as JSON."""
     METADATA_IS_STALE = "metadata_is_stale"
     """Set while metadata.jsonl has to be written again."""
 
@@ -58,12 +60,15 @@ def limits_in_force(db: Connection) -> Mapping[str, Any] | None:
     """What limits the run in progress; None where none is, or where it has only begun.
 
     The keys of `run:`, `tuned_at` (epoch seconds, None for never) and why that was `refused`. Where
-    the concurrency is `auto`, `found` has what that is for each model by now.
+    the concurrency is `auto`, `found` has what that is for each model by now. Where other runs of
+    the account share them, `shared` has what this run may use.
     """
     text = get_meta(db, Meta.LIMITS)
     limits: dict[str, Any] | None = json.loads(text) if text else None
     if limits and limits["concurrency"] == "auto":
         limits["found"] = found_concurrency(db)
+    if limits and limits["account"] == "shared":
+        limits["shared"] = json.loads(get_meta(db, Meta.SHARED) or "null")
     return limits
 
 
@@ -77,6 +82,10 @@ def found_concurrency(db: Connection) -> dict[str, Any]:
 def keep_found_concurrency(db: Connection, model: str, at_once: int, why: str) -> None:
     found = {**found_concurrency(db), model: {"at_once": at_once, "why": why}}
     set_meta(db, Meta.FOUND, json.dumps(found))
+
+
+def keep_shared_limits(db: Connection, shared: Mapping[str, Any]) -> None:
+    set_meta(db, Meta.SHARED, json.dumps(shared))
 
 
 def set_meta(db: Connection, key: Meta, value: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from batchgen.downloads.outcomes import VerifiedFile
@@ -16,12 +17,14 @@ from batchgen.state.conditions import ASKED_FOR_ANEW, DUE
 from batchgen.state.file_names import claim_file_names
 from batchgen.state.files import lost_content
 from batchgen.state.records import VERIFIED
+from batchgen.storage.locations import BucketLocation, FolderLocation
 
 if TYPE_CHECKING:
     import sqlite3
     from collections.abc import Iterable, Iterator, Sequence
 
     from batchgen.jobs import JsonObject
+    from batchgen.storage.locations import Location
 
 Work: TypeAlias = tuple[str, str]
 """A model, and the SHA-256 of an input: results of the same work can stand in for each other."""
@@ -37,7 +40,7 @@ class SourceFile:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A result of another run. `run` is the id of its state.
+    """A result of another run. `run` is the id of its state; its files may be in a `bucket`.
 
     `key` names the result itself: a run that reused it has the same one, not another.
     """
@@ -48,6 +51,11 @@ class Source:
     attempt: int
     key: str
     files: tuple[SourceFile, ...]
+    bucket: str = ""
+
+    @property
+    def location(self) -> Location:
+        return BucketLocation(self.bucket) if self.bucket else FolderLocation(Path(self.folder))
 
     @property
     def origin(self) -> str:

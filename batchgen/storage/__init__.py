@@ -5,6 +5,7 @@ results.py     what every command does with them: read, list, measure, move asid
 folders.py     results in a folder
 buckets.py     results in a bucket, each stored whole under its name or not at all
 stamps.py      what is known of a stored file
+half_uploads.py  parts of large objects that a process left when it died
 opening.py     clients of Amazon S3 and what speaks like it, Google Cloud Storage and Azure
 
 Nothing here knows the state, the engine or the vendor.

@@ -7,15 +7,25 @@ import tempfile
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 import obstore
 from obstore.exceptions import AlreadyExistsError, BaseError
 
 from batchgen.concurrency import map_in_threads
 from batchgen.errors import OutputError
-from batchgen.fs import CONTINUE, disk_errors
+from batchgen.fs import CONTINUE, disk_errors, open_to_read
 from batchgen.storage.opening import NO_BUCKET, endpoint_of, open_client, read_failure
-from batchgen.storage.stamps import FILES, ObjectFacts, Reading, Stamp
+from batchgen.storage.stamps import (
+    FILES,
+    MIB,
+    MOST_AT_ONCE,
+    PART_BYTES,
+    PARTS_AT_ONCE,
+    ObjectFacts,
+    Reading,
+    Stamp,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -29,11 +39,6 @@ SHA256 = "sha256"
 REQUEST = "request"
 """Names of the metadata of an object. Azure takes no hyphens in them."""
 
-MIB = 1024 * 1024
-MOST_AT_ONCE = 16 * MIB
-"""A larger object goes in parts: only up to here is it in memory whole."""
-PART_BYTES = 8 * MIB
-PARTS_AT_ONCE = 4
 IN_MEMORY = 8 * MIB
 """What is read of a larger object goes into a temporary file."""
 MOST_ASIDE = 1000
@@ -128,15 +133,19 @@ class BucketResults:
     def stamps(self, paths: Sequence[str]) -> Iterator[Stamp | None]:
         if len(paths) <= PAGE:
             return map_in_threads(self.stamp, paths, self.at_once, "stamp")
-        known = {found["path"]: _stamp_of(found) for found in self._listed()}
+        known = {found["path"]: _stamp_of(found) for found in self._listed(f"{FILES}/")}
         return map(known.get, paths)
 
     def names(self) -> Iterator[str]:
-        return (found["path"] for found in self._listed())
+        return (found["path"] for found in self._listed(f"{FILES}/"))
 
-    def _listed(self) -> Iterator[ObjectMeta]:
+    def sizes(self) -> Iterator[tuple[str, int]]:
+        """Path and bytes of every object below the location, not only of the results."""
+        return ((found["path"], found["size"]) for found in self._listed(""))
+
+    def _listed(self, below: str) -> Iterator[ObjectMeta]:
         try:
-            for page in obstore.list(self._store, f"{FILES}/", chunk_size=PAGE):
+            for page in obstore.list(self._store, below, chunk_size=PAGE):
                 yield from page
         except (FileNotFoundError, BaseError) as exc:
             raise self._client.translated(exc, doing="listing") from None
@@ -152,6 +161,13 @@ class BucketResults:
             self._create(part, path, facts)
         except AlreadyExistsError:
             self._settle(part, path, facts)
+        except (FileNotFoundError, BaseError) as exc:
+            raise self._client.translated(exc, doing="uploads") from None
+
+    def replace(self, part: Path, path: str, facts: ObjectFacts) -> None:
+        """Store a local file as a whole object, over an older one of ours."""
+        try:
+            self._put(part, path, facts, is_new=False)
         except (FileNotFoundError, BaseError) as exc:
             raise self._client.translated(exc, doing="uploads") from None
 
@@ -215,6 +231,38 @@ class BucketResults:
             raise self._client.translated(exc, doing="uploads") from None
         return True
 
+    def put_lines(self, file: Path, path: str) -> None:
+        """Store the whole lines of a local file, which may be growing, over an older object."""
+        with disk_errors(file):
+            is_small = file.stat().st_size <= MOST_AT_ONCE
+            lines = whole_lines(file)
+            try:
+                obstore.put(
+                    self._store,
+                    path,
+                    b"".join(lines) if is_small else lines,
+                    attributes={"Content-Type": "application/jsonl"},
+                    use_multipart=not is_small,
+                    chunk_size=PART_BYTES,
+                    max_concurrency=PARTS_AT_ONCE,
+                )
+            except (FileNotFoundError, BaseError) as exc:
+                raise self._client.translated(exc, doing="uploads") from None
+
+    def remove_half_uploads(self, before: float) -> int:
+        """Remove what processes that died left of large objects, begun before (epoch seconds).
+
+        Returns how many there were. Only S3 has to be asked: the others drop such parts themselves.
+        """
+        if urlsplit(self.location.url).scheme != "s3":
+            return 0
+        from batchgen.storage.half_uploads import (  # noqa: PLC0415 - an extra, and only for S3
+            remove_half_uploads,
+        )
+
+        endpoint = endpoint_of(self.location.url, os.environ)
+        return remove_half_uploads(self.location, endpoint, before)
+
     def move_aside(self, path: str) -> str | None:
         """Copied, then removed: after a crash in between, both are there."""
         for number in range(1, MOST_ASIDE):
@@ -248,3 +296,15 @@ class BucketResults:
 def _stamp_of(meta: ObjectMeta) -> Stamp:
     # Some servers quote it in a listing or a header only.
     return Stamp(meta["size"], (meta["e_tag"] or str(meta["last_modified"])).strip('"'))
+
+
+def whole_lines(path: Path) -> Iterator[bytes]:
+    """Blocks of a file, without a last line that is not whole yet."""
+    left = b""
+    with open_to_read(path) as file:
+        while block := file.read(MIB):
+            head, newline, tail = block.rpartition(b"\n")
+            if newline:
+                yield left + head + newline
+                left = b""
+            left += tail

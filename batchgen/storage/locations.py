@@ -22,13 +22,12 @@ class FolderLocation:
     def __str__(self) -> str:
         return str(self.root)
 
-    def absolute(self) -> FolderLocation:
-        """For another process, which may be in another folder."""
-        return FolderLocation(self.root.absolute())
-
     def of(self, path: str) -> str:
         """The location of one file, to be shown."""
         return str(self.root / path)
+
+    def absolute(self) -> FolderLocation:
+        return FolderLocation(self.root.absolute())
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +39,11 @@ class BucketLocation:
     def __str__(self) -> str:
         return self.url
 
-    def absolute(self) -> BucketLocation:
-        return self
-
     def of(self, path: str) -> str:
         return f"{self.url}/{path}"
+
+    def absolute(self) -> BucketLocation:
+        return self
 
 
 Location: TypeAlias = FolderLocation | BucketLocation

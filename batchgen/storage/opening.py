@@ -13,7 +13,7 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from batchgen.errors import BucketError, StorageError
+from batchgen.errors import BucketError, BucketUnavailableError
 from batchgen.fs import CONTINUE
 
 if TYPE_CHECKING:
@@ -25,10 +25,6 @@ ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 REQUEST_SECONDS = 120
 """For one request; large files go in parts, each a request."""
 MOST_RETRIES = 2
-
-
-class BucketUnavailableError(StorageError):
-    """The bucket does not answer, or says that it is overloaded: this may pass by itself."""
 
 
 def endpoint_of(url: str, env: Mapping[str, str]) -> str:
@@ -48,7 +44,7 @@ def open_client(url: str, endpoint: str, *, again: str = CONTINUE, instead: str 
         from obstore.exceptions import BaseError  # noqa: PLC0415 - an extra
         from obstore.store import from_url  # noqa: PLC0415 - an extra
     except ImportError as exc:
-        raise _not_installed(url, instead) from exc
+        raise not_installed(url, instead) from exc
     scheme = urlsplit(url).scheme
     credentials: AwsCredentials | None = None
     settings: dict[str, Any] = {}
@@ -82,7 +78,7 @@ def open_client(url: str, endpoint: str, *, again: str = CONTINUE, instead: str 
     return Client(store, url, credentials, again)
 
 
-def _not_installed(url: str, instead: str) -> BucketError:
+def not_installed(url: str, instead: str = "") -> BucketError:
     return BucketError(
         "buckets need obstore, which is not installed",
         where=url,
@@ -129,7 +125,7 @@ def _aws_credentials(url: str, again: str, instead: str) -> AwsCredentials:
         )
         from obstore.auth.boto3 import Boto3CredentialProvider  # noqa: PLC0415 - an extra
     except ImportError as exc:
-        raise _not_installed(url, instead) from exc
+        raise not_installed(url, instead) from exc
     try:
         return AwsCredentials(Boto3CredentialProvider(), BotoCoreError)
     except (BotoCoreError, ValueError) as exc:
@@ -181,7 +177,9 @@ NO_BUCKET = frozenset({"NoSuchBucket", "ContainerNotFound"})
 _STATUS = re.compile(r"status code: (\d{3})")
 _CODE = re.compile(r"<Code>(\w{1,64})</Code>")
 _PASSING = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
-_PASSING_CODES = frozenset({"SlowDown", "RequestTimeout", "ServerBusy", "InternalError"})
+_PASSING_CODES = frozenset(
+    {"SlowDown", "RequestTimeout", "ServerBusy", "InternalError", "ConditionalRequestConflict"}
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,15 @@ from typing import TYPE_CHECKING, Protocol
 
 from batchgen.storage.folders import FolderResults
 from batchgen.storage.locations import FolderLocation, Location
+from batchgen.storage.opening import not_installed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from contextlib import AbstractContextManager
     from typing import BinaryIO
 
+    from batchgen.storage.buckets import BucketResults
+    from batchgen.storage.locations import BucketLocation
     from batchgen.storage.stamps import Reading, Stamp
 
 
@@ -74,7 +77,15 @@ def open_results(location: Location) -> Results:
     """Open them, once in each process: a bucket's client keeps its connections."""
     if isinstance(location, FolderLocation):
         return FolderResults(location)
-    # Loaded here: most runs use no bucket.
-    from batchgen.storage.buckets import BucketResults  # noqa: PLC0415 - see above
+    return open_bucket(location)
 
+
+@cache
+def open_bucket(location: BucketLocation) -> BucketResults:
+    """Open the results in a bucket, for what only a bucket does. Raises BucketError."""
+    # Loaded here: most runs use no bucket.
+    try:
+        from batchgen.storage.buckets import BucketResults  # noqa: PLC0415 - see above
+    except ImportError as exc:
+        raise not_installed(location.url) from exc
     return BucketResults(location)

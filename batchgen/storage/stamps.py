@@ -17,6 +17,18 @@ PARTS = f"{FILES}/.parts"
 """Where each command with `--ray` has a folder for its `.part` files."""
 
 
+MIB = 1024 * 1024
+MOST_AT_ONCE = 16 * MIB
+"""A larger object goes in parts: only up to here is it in memory whole."""
+PART_BYTES = 8 * MIB
+PARTS_AT_ONCE = 4
+
+
+def memory_to_store(size: int) -> int:
+    """How many bytes of an object are in memory while it is stored."""
+    return size if size <= MOST_AT_ONCE else PART_BYTES * PARTS_AT_ONCE
+
+
 @dataclass(frozen=True, slots=True)
 class Stamp:
     """Shows that a file is unchanged without reading it.

@@ -7,7 +7,6 @@ buckets.py         S3, Google Cloud Storage, Azure, and the emulator in their pl
 preparing.py       one file: read whole, compared with its hash, decoded
 fitting.py         a smaller copy of a picture
 heic.py            the pictures of phones, if pillow-heif is installed
-byte_budget.py     how many bytes of bodies exist at once
 outcomes.py        why a file is not sent
 
 Nothing here submits or knows the state.

@@ -10,13 +10,13 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeAlias
 from weakref import WeakValueDictionary
 
+from batchgen.byte_budget import ByteBudget, Share
 from batchgen.concurrency import in_daemon_thread
 from batchgen.downloads.media import HEAD_BYTES, sniff
 from batchgen.input_files import files_in, resolved
 from batchgen.models.file_limits import MIB
 from batchgen.processes import ProcessPool, cores
 from batchgen.uploads.buckets import open_bucket
-from batchgen.uploads.byte_budget import ByteBudget, Share
 from batchgen.uploads.outcomes import NotNowError
 from batchgen.uploads.preparing import Preparation, prepare, read_whole
 from batchgen.uploads.sending import AT_ONCE, places_of, size_of

@@ -9,11 +9,10 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Protocol
 from urllib.parse import quote, urlsplit
 
-from batchgen.errors import BucketError
+from batchgen.errors import BucketError, BucketUnavailableError
 from batchgen.net import LOOPBACK_HOSTS
 from batchgen.storage.opening import (
     ENDPOINT_VARIABLES,
-    BucketUnavailableError,
     endpoint_of,
     open_client,
 )

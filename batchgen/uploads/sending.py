@@ -10,12 +10,12 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
 
+from batchgen.byte_budget import ByteBudget
 from batchgen.concurrency import in_daemon_thread
 from batchgen.input_files import files_in, resolved
 from batchgen.models.file_limits import DATA_BYTES, MIB, REQUEST_BYTES
 from batchgen.models.file_rules import FilePlace, files_of
 from batchgen.processes import ProcessPool, cores
-from batchgen.uploads.byte_budget import ByteBudget
 from batchgen.uploads.outcomes import CannotSendError, unreadable
 from batchgen.uploads.preparing import Preparation, prepare, read_whole
 
@@ -23,9 +23,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from batchgen.byte_budget import Share
     from batchgen.input_files import InputFile
     from batchgen.models.catalog import Model
-    from batchgen.uploads.byte_budget import Share
 
 BYTES_IN_FLIGHT = 256 * MIB
 """Of all bodies together, from before they are put together until their POSTs have ended."""

@@ -30,6 +30,7 @@ from batchgen.runcomfy.outcomes import (
     Throttled,
 )
 from batchgen.runcomfy.upload import BeforeLast
+from batchgen.storage.locations import Location
 
 TRAVEL = 0.1
 POLL = 0.1
@@ -208,10 +209,12 @@ class NightVendor:
     async def cancel(self, request_id: str) -> CancelOutcome:
         return CancelOutcome.NOT_CANCELLABLE
 
-    async def fetch(self, url: str, name: str, _provenance: Provenance, *, is_new: bool) -> Fetched:
+    async def fetch(
+        self, url: str, name: str, _provenance: Provenance, *, request: str, is_new: bool
+    ) -> Fetched:
         return Fetched(VerifiedFile(f"files/{name}.png", 9, "ab" * 32, "image/png", 8, 8, None, 1))
 
-    async def adopt(self, folder: str, expected: VerifiedFile, name: str) -> SourceGone:
+    async def adopt(self, source: Location, expected: VerifiedFile, name: str) -> SourceGone:
         return SourceGone("no other run is simulated")
 
     def _travels(self, side: _Side, by: int) -> None:

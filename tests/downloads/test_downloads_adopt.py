@@ -11,6 +11,7 @@ import pytest
 from batchgen.downloads.adopt import SourceGone, adopt
 from batchgen.downloads.outcomes import Fetched, Target, VerifiedFile
 from batchgen.errors import DiskFullError, OutputError, StorageError
+from batchgen.storage.locations import FolderLocation
 
 BYTES = b"a picture, as far as its hash goes"
 
@@ -39,7 +40,7 @@ def refuse_to_link(*_: object, **__: object) -> None:
 
 
 def test_it_is_a_hard_link_under_the_name_of_this_run(source: Path, target: Target) -> None:
-    outcome = adopt(source, expected(), target, os.fsync)
+    outcome = adopt(FolderLocation(source), expected(), target, os.fsync)
     assert isinstance(outcome, Fetched)
     assert outcome.file.path == "files/sea/ship.png"
     final = target.folder / "sea/ship.png"
@@ -51,7 +52,7 @@ def test_on_another_disk_it_is_a_copy(
     source: Path, target: Target, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "link", refuse_to_link)
-    assert isinstance(adopt(source, expected(), target, os.fsync), Fetched)
+    assert isinstance(adopt(FolderLocation(source), expected(), target, os.fsync), Fetched)
     final = target.folder / "sea/ship.png"
     assert final.read_bytes() == BYTES
     assert not final.samefile(source / "files/boat.png")
@@ -63,9 +64,9 @@ def test_after_a_kill_it_is_taken_again(
 ) -> None:
     if copied:
         monkeypatch.setattr(os, "link", refuse_to_link)
-    adopt(source, expected(), target, os.fsync)
+    adopt(FolderLocation(source), expected(), target, os.fsync)
     (target.folder / "sea/ship.reused").write_bytes(b"half")
-    assert isinstance(adopt(source, expected(), target, os.fsync), Fetched)
+    assert isinstance(adopt(FolderLocation(source), expected(), target, os.fsync), Fetched)
     assert [one.name for one in (target.folder / "sea").iterdir()] == ["ship.png"]
     assert (source / "files/boat.png").read_bytes() == BYTES
 
@@ -77,7 +78,7 @@ def test_other_bytes_are_not_taken(
     if copied:
         monkeypatch.setattr(os, "link", refuse_to_link)
     (source / "files/boat.png").write_bytes(BYTES[:-1] + b"!")
-    outcome = adopt(source, expected(), target, os.fsync)
+    outcome = adopt(FolderLocation(source), expected(), target, os.fsync)
     assert isinstance(outcome, SourceGone)
     assert "other bytes" in outcome.reason
     assert [one.name for one in (target.folder / "sea").iterdir()] == []
@@ -86,17 +87,17 @@ def test_other_bytes_are_not_taken(
 def test_a_missing_file_a_link_and_a_folder_are_not_taken(source: Path, target: Target) -> None:
     file = source / "files/boat.png"
     file.rename(source / "elsewhere")
-    assert isinstance(adopt(source, expected(), target, os.fsync), SourceGone)
+    assert isinstance(adopt(FolderLocation(source), expected(), target, os.fsync), SourceGone)
     file.symlink_to(source / "elsewhere")
-    assert isinstance(adopt(source, expected(), target, os.fsync), SourceGone)
+    assert isinstance(adopt(FolderLocation(source), expected(), target, os.fsync), SourceGone)
     file.unlink()
     file.mkdir()
-    assert isinstance(adopt(source, expected(), target, os.fsync), SourceGone)
+    assert isinstance(adopt(FolderLocation(source), expected(), target, os.fsync), SourceGone)
 
 
 @pytest.mark.parametrize("path", ["../secret.png", "/etc/secret.png", "files/boat.exe"])
 def test_a_path_that_no_run_has_is_not_taken(source: Path, target: Target, path: str) -> None:
-    assert isinstance(adopt(source, expected(path), target, os.fsync), SourceGone)
+    assert isinstance(adopt(FolderLocation(source), expected(path), target, os.fsync), SourceGone)
 
 
 def test_nothing_has_its_name_before_its_bytes_are_durable(source: Path, target: Target) -> None:
@@ -107,7 +108,7 @@ def test_nothing_has_its_name_before_its_bytes_are_durable(source: Path, target:
     target.folder.mkdir()
     (target.folder / "sea").mkdir()
     with pytest.raises(StorageError):
-        adopt(source, expected(), target, fail)
+        adopt(FolderLocation(source), expected(), target, fail)
     assert not (target.folder / "sea/ship.png").exists()
 
 
@@ -120,11 +121,11 @@ def test_trouble_of_the_own_disk_is_not_the_sources(
     monkeypatch.setattr(os, "link", refuse_to_link)
     monkeypatch.setattr("shutil.copyfileobj", fill)
     with pytest.raises(DiskFullError):
-        adopt(source, expected(), target, os.fsync)
+        adopt(FolderLocation(source), expected(), target, os.fsync)
 
 
 def test_a_link_in_the_way_is_not_followed(source: Path, target: Target) -> None:
     (target.folder / "sea").mkdir(parents=True)
     (target.folder / "sea/ship.png").symlink_to(source / "files/boat.png")
     with pytest.raises(OutputError):
-        adopt(source, expected(), target, os.fsync)
+        adopt(FolderLocation(source), expected(), target, os.fsync)

@@ -30,6 +30,7 @@ from batchgen.runcomfy.outcomes import (
     Succeeded,
 )
 from batchgen.runcomfy.upload import BeforeLast
+from batchgen.storage.locations import Location
 
 PRICE = 0.05
 
@@ -256,7 +257,7 @@ class Line:
         return CancelOutcome.NOT_CANCELLABLE
 
     async def fetch(
-        self, url: str, name: str, _provenance: Provenance, *, is_new: bool
+        self, url: str, name: str, _provenance: Provenance, *, request: str, is_new: bool
     ) -> FetchOutcome:
         assert not (is_new and url in {earlier for _, earlier in self.fetched})
         delivery = self.vendor.habits.delivery(url)
@@ -266,7 +267,9 @@ class Line:
         file = VerifiedFile(f"files/{name}.png", 9, "ab" * 32, kind, 8, 8, seconds, 1)
         return delivery.outcome or Fetched(file)
 
-    async def adopt(self, folder: str, expected: VerifiedFile, name: str) -> Fetched | SourceGone:
+    async def adopt(
+        self, source: Location, expected: VerifiedFile, name: str
+    ) -> Fetched | SourceGone:
         return SourceGone("no other run is simulated")
 
     async def _pass(self, seconds: float) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 
 from batchgen.engine.events import Event, JobMoved
 from batchgen.engine.policy import EnginePolicy
-from batchgen.engine.ports import DiskUsage, OwnFiles, Ports, RecoveryEntry
+from batchgen.engine.ports import Account, DiskUsage, OwnFiles, Ports, RecoveryEntry
 from batchgen.engine.scheduler import RunEnd, Scheduler
 from batchgen.jobs import Job, JobState, JsonValue, canonical_json
 from batchgen.state import manual_actions, queries
@@ -110,6 +110,7 @@ class World:
     lives: list[Process] = field(default_factory=list)
     inputs: SimulatedInputs | None = None
     own_files: OwnFiles | None = None
+    account: Account | None = None
     approvals: dict[str, float] = field(default_factory=dict)
     selection: Selection = field(default_factory=Selection)
     on_event: Callable[[Event], None] = lambda _event: None
@@ -200,6 +201,7 @@ class World:
             self.disk,
             self.inputs,
             own_files=self.own_files,
+            account=self.account,
         )
         scheduler = Scheduler(ports, self.policy, self.selection, listen)
         models = queries.pending_models(db)

@@ -8,11 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from batchgen.engine.auto_concurrency import SPARES
 from batchgen.engine.polling import (
     CHEAPEST,
     DEAREST,
     LONGEST,
     LONGEST_FIRST,
+    MOST_SPARES,
     POLITE,
     PROVEN_BY,
     SHORTEST,
@@ -114,17 +116,26 @@ def test_polls_get_dearer_where_they_become_many_until_the_api_has_answered_more
     price = PollPrice()
     for number in range(60):
         price.polled(number / 4, refused=False)
-    dear = price.price(15.0, 100, has_spares=False)
+    dear = price.price(15.0, 100, 0)
     assert CHEAPEST < dear <= DEAREST
     for number in range(60, 60 + 5 * PROVEN_BY):
         price.polled(number / 4, refused=False)
     now = (60 + 5 * PROVEN_BY) / 4
-    assert price.price(now, 100, has_spares=False) == CHEAPEST
-    assert price.price(now, int(POLITE), has_spares=False) > CHEAPEST
+    assert price.price(now, 100, 0) == CHEAPEST
+    assert price.price(now, int(POLITE), 0) > CHEAPEST
     price.polled(now, refused=True)
-    assert price.price(now, 100, has_spares=False) > CHEAPEST
+    assert price.price(now, 100, 0) > CHEAPEST
 
 
 def test_polls_are_dear_where_the_vendors_queue_has_the_next_request() -> None:
-    assert PollPrice().price(0.0, 10, has_spares=True) == DEAREST
-    assert PollPrice().price(0.0, 10, has_spares=False) == CHEAPEST
+    assert PollPrice().price(0.0, 10, SPARES) == DEAREST
+
+
+def test_polls_are_dearer_the_more_wait_but_not_without_end() -> None:
+    price = PollPrice()
+    assert price.price(0.0, 10, SPARES + 1) == 2 * DEAREST
+    assert price.price(0.0, 10, 50) == MOST_SPARES * DEAREST
+
+
+def test_few_spare_requests_make_no_poll_dearer() -> None:
+    assert PollPrice().price(0.0, 10, 0) == CHEAPEST

@@ -16,7 +16,7 @@ from PIL import Image
 
 from batchgen.downloads.outcomes import VerifiedFile
 from batchgen.export.card import Origin
-from batchgen.export.exporting import Exported, export
+from batchgen.export.exporting import Exported, Source, export
 from batchgen.export.options import ExportOptions, Format
 from batchgen.jobs import Job, canonical_json
 from batchgen.runs.folder import RunFolder
@@ -24,6 +24,7 @@ from batchgen.state.database import open_for_writing
 from batchgen.state.records import FileRow, Result
 from batchgen.state.results import Picked, results
 from batchgen.state.selection import Selection
+from batchgen.storage.locations import BucketLocation, FolderLocation
 from tests.state.state_world import T2I, State
 
 I2V = "bytedance/dreamina-3-0/pro/image-to-video"
@@ -64,6 +65,7 @@ class World(State):
     takes: float = 8.0
     price: float | None = 0.03
     size: tuple[int, int] = (32, 24)
+    moved_to: BucketLocation | None = None
 
     @property
     def folder(self) -> RunFolder:
@@ -94,14 +96,15 @@ class World(State):
     def results(self) -> list[Result]:
         return list(results(self.db, Selection(), Picked.ALL))
 
-    def export(self, target: Path, to: str, **options: Any) -> Exported:
+    def export(self, target: Path | BucketLocation, to: str, **options: Any) -> Exported:
+        here = FolderLocation(self.folder.root)
         return export(
             self.db,
             MANIFEST,
-            self.folder.root,
+            Source(self.folder.root, self.moved_to or here),
             ORIGIN,
             ExportOptions(Format(to), **options),
-            target,
+            FolderLocation(target) if isinstance(target, Path) else target,
             lambda _: lambda _: None,
         )
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from batchgen.errors import LockedError, UsageError
-from batchgen.export.folder import Destination, opened_journal
+from batchgen.export.folder import FolderDestination, opened_journal
 from batchgen.export.splits import parse_splits
 from batchgen.state.results import Picked
 from batchgen.state.selection import Selection
@@ -23,9 +23,10 @@ DIES_AFTER = """
 import os, sys
 from pathlib import Path
 from batchgen.export.options import ExportOptions, Format
-from batchgen.export.exporting import export
+from batchgen.export.exporting import Source, export
 from batchgen.export.splits import parse_splits
 from batchgen.state.database import open_for_reading
+from batchgen.storage.locations import FolderLocation, parse_location
 from tests.export.export_world import MANIFEST, ORIGIN
 root, target, to, last = sys.argv[1:]
 left = int(last)
@@ -37,7 +38,8 @@ def tick(_):
 shards = {"shard_rows": 3} if to in ("webdataset", "parquet") else {}
 asked = ExportOptions(Format(to), splits=parse_splits("train=0.7,test=0.3"), **shards)
 db = open_for_reading(Path(root) / "state.db")
-export(db, MANIFEST, Path(root), ORIGIN, asked, Path(target), lambda _: tick)
+source = Source(Path(root), FolderLocation(Path(root)))
+export(db, MANIFEST, source, ORIGIN, asked, parse_location(target), lambda _: tick)
 """
 
 
@@ -170,7 +172,7 @@ def test_an_export_of_another_run_is_not_overwritten(world: World, tmp_path: Pat
 def test_one_export_at_a_time(world: World, tmp_path: Path) -> None:
     world.export(tmp_path / "d", "hf")
     with (
-        opened_journal(Destination(tmp_path / "d").journal),
+        opened_journal(FolderDestination(tmp_path / "d").journal),
         pytest.raises(LockedError, match="another export is running"),
     ):
         world.export(tmp_path / "d", "hf")

@@ -24,6 +24,7 @@ from batchgen.runs.options import RunOptions
 from batchgen.runs.summary import Summary
 from batchgen.state.database import add_functions
 from batchgen.state.queries import Selection
+from batchgen.storage.locations import FolderLocation
 from tests.runs.run_world import Place, bring_home, statuses, write_manifest
 from tests.runs.test_runs_api import vendor, world
 from tests.runs.test_runs_metadata import MOVED
@@ -203,7 +204,9 @@ def test_a_log_that_somebody_damaged_is_read_past_that(place: Place, line: bytes
     moved = {"event": "JobMoved", "job_id": "boat", "state": "queued", "request_id": "r1"}
     place.folder.log.write_bytes(line + b"\n" + json.dumps(moved).encode() + b"\n" + line + b"\n")
     with known_state(place.folder) as db:
-        assert find_traces(place.folder, db).requests == {"r1": "boat"}
+        assert find_traces(place.folder, db, FolderLocation(place.folder.root)).requests == {
+            "r1": "boat"
+        }
 
 
 def test_what_the_state_knows_is_no_trace(place: Place) -> None:
@@ -211,7 +214,7 @@ def test_what_the_state_knows_is_no_trace(place: Place) -> None:
     moved = {"event": "JobMoved", "job_id": "boat", "state": "queued", "request_id": "r-boat-1"}
     place.folder.log.write_text(json.dumps(moved) + "\n")
     with known_state(place.folder) as db:
-        assert not find_traces(place.folder, db)
+        assert not find_traces(place.folder, db, FolderLocation(place.folder.root))
 
 
 def test_what_is_remembered_outlives_a_loss_of_power_though_its_folders_are_new(

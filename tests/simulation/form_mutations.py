@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 
-from batchgen.engine import decisions, health, lifecycle, paced_api
+from batchgen.engine import decisions, following, health, paced_api
 from batchgen.engine.decisions import End, KeepPolling, Observation
+from batchgen.engine.following import Following
 from batchgen.engine.handover import Handover
-from batchgen.engine.lifecycle import Lifecycle
 from batchgen.jobs import JobState
 from batchgen.runcomfy import client, response, result
 from batchgen.runcomfy.outcomes import Gateway, NotReady, UnrecognizedState
@@ -32,19 +32,19 @@ def a_refused_result_ends_its_request() -> None:
             return End(Ending(JobState.LOST, "refused", outcome.reason, None, ""))
         return after(outcome, facts)
 
-    put(lifecycle, "after_result", at_once)
+    put(following, "after_result", at_once)
     put(paced_api, "is_inconclusive", lambda _outcome: False)
 
 
 def a_place_is_free_before_the_end_is_certain() -> None:
-    act = Lifecycle._act
+    act = Following._act
 
     async def let_go(self: Any, followed: Any, decision: Any) -> Any:
         if isinstance(decision, KeepPolling) and decision.observation is Observation.NOT_READY:
             return Handover.LET_GO
         return await act(self, followed, decision)
 
-    put(Lifecycle, "_act", let_go)
+    put(Following, "_act", let_go)
 
 
 def results_of_other_requests_count() -> None:

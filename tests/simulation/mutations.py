@@ -42,6 +42,7 @@ from batchgen.state import (
     store,
     transitions,
 )
+from batchgen.storage.locations import Location
 from tests.simulation.mutating import Mutation, begin_whatever_the_state_is, beside, put
 from tests.simulation.vendor import API_HOST, TOKEN
 
@@ -290,14 +291,14 @@ def a_folder_that_is_gone_is_not_missed() -> None:
 
 
 def traces_of_a_lost_state_are_not_looked_for() -> None:
-    put(lost_state, "find_traces", lambda _folder, _db: Traces())
+    put(lost_state, "find_traces", lambda _folder, _db, _results: Traces())
 
 
 def bytes_of_another_run_are_taken_on_trust() -> None:
     take = adopt.adopt
 
-    def trusting(source: Path, expected: VerifiedFile, *rest: Any) -> Any:
-        file = source / expected.path
+    def trusting(source: Location, expected: VerifiedFile, *rest: Any) -> Any:
+        file = Path(source.of(expected.path))
         found = hashlib.sha256(file.read_bytes()).hexdigest() if file.exists() else ""
         taken = take(source, replace(expected, sha256=found), *rest)
         if not isinstance(taken, Fetched):

@@ -44,6 +44,15 @@ PICKERS = 1 / 3
 TUNERS = 1 / 3
 """Share of the seeds whose person changes limits while a run goes on."""
 
+BUDGET_TUNERS = 1 / 2
+"""Share of those whose manifest sets no budget that change one all the same."""
+
+MUCH = 1000.0
+"""USD: more than any night costs."""
+
+TUNED_JOBS = 20
+"""So many then: fewer would have been sent before most changes."""
+
 AUTO = 1 / 3
 """Share of the seeds whose run finds its concurrency by itself."""
 
@@ -129,6 +138,10 @@ def of_seed(seed: int, jobs: int = SMALL) -> Scenario:
     is_closed = closing.random() < CLOSED
     if is_closed:
         jobs = max(jobs, CLOSED_JOBS)
+    tuning = Random(f"{seed} tuning")
+    has_tunes = tuning.random() < TUNERS
+    if has_tunes:
+        jobs = max(jobs, TUNED_JOBS)
     dice = Random(f"{seed} scenario")
     rough = dice.choice((0.0, 0.02, 0.1, 0.1, 0.3, 0.6))
     total = sum(PRICES.values()) * jobs / 3
@@ -138,7 +151,6 @@ def of_seed(seed: int, jobs: int = SMALL) -> Scenario:
     chain = chain_of(chaining, jobs) if has_chain else None
     picking = Random(f"{seed} picking")
     silencing = Random(f"{seed} silencing")
-    tuning = Random(f"{seed} tuning")
     is_silent = silencing.random() < SILENT and not (has_chain or is_closed)
     has_habits = picking.random() < PICKERS
     plain = not (has_chain or has_habits or is_closed or is_silent)
@@ -154,7 +166,7 @@ def of_seed(seed: int, jobs: int = SMALL) -> Scenario:
         retries=dice.choice((0, 0, 2)),
         on_unknown=_on_unknown(dice, is_silent=is_silent),
         timeout=dice.choice((120.0, 900.0)),
-        budget=dice.choice((None, None, round(total * 0.7, 2), 1000.0)),
+        budget=dice.choice((None, None, round(total * 0.7, 2), MUCH)),
         rough=Roughness(
             submit=rough,
             result=rough / 2,
@@ -179,11 +191,17 @@ def of_seed(seed: int, jobs: int = SMALL) -> Scenario:
     if picturing.random() < SHARE and not (has_chain or found.reuse):
         album = album_of(picturing, jobs, rough, may_change=not (has_habits or is_closed))
         found = replace(found, album=album)
-    if Random(f"{seed} auto").random() < AUTO and not is_closed:
+    if found.album and found.album.changes:
+        # With all jobs sent at once, no change would come between the check of a file and its use.
+        found = replace(found, concurrency=picturing.choice((1, 3)))
+    elif Random(f"{seed} auto").random() < AUTO and not is_closed:
         found = replace(found, concurrency="auto")
-    if tuning.random() >= TUNERS:
-        return found
-    return replace(found, tunes=tunes_of(tuning, found.budget))
+    if has_tunes:
+        if found.budget is None and tuning.random() < BUDGET_TUNERS:
+            found = replace(found, budget=MUCH)
+        budget = None if found.budget is None else min(found.budget, total)
+        found = replace(found, tunes=tunes_of(tuning, budget))
+    return found
 
 
 def _on_unknown(dice: Random, *, is_silent: bool) -> str:

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from tests.simulation.scenario import Scenario
 
-TAKEN_UP_WITHIN = 10.0
+TAKEN_UP_WITHIN = 3.0
 """Seconds. A run looks every second, and what is being prepared then goes out as it was begun."""
 
 MOST_AUTO = 64
@@ -33,12 +33,12 @@ class Tune:
 
 def tunes_of(dice: Random, budget: float | None) -> tuple[Tune, ...]:
     return tuple(
-        Tune(dice.uniform(1.0, 15.0), _change(dice, budget)) for _ in range(dice.randint(1, 4))
+        Tune(dice.uniform(0.3, 5.0), _change(dice, budget)) for _ in range(dice.randint(1, 4))
     )
 
 
 def _change(dice: Random, budget: float | None) -> Tuning:
-    kinds = ["concurrency", "rate", "models"] + ["budget"] * (budget is not None)
+    kinds = ["concurrency", "rate", "models"] + ["budget"] * 2 * (budget is not None)
     match dice.choice(kinds):
         case "concurrency":
             return Tuning({"concurrency": dice.choice(("1", "2", "8", "24", "auto"))})
@@ -46,11 +46,12 @@ def _change(dice: Random, budget: float | None) -> Tuning:
             return Tuning({"rate": dice.choice(RATES)})
         case "budget":
             assert budget is not None
-            share = dice.choice((0.3, 0.6, 1.2, None))
+            share = dice.choice((0.2, 0.3, 0.5, 1.2, None))
             return Tuning({"budget": None if share is None else f"{budget * share:.2f}"})
         case _:
-            values = {"concurrency": dice.choice((None, "1", "4")), "rate": dice.choice(RATES)}
-            return Tuning(values, (dice.choice(tuple(PRICES)),))
+            rate = dice.choice((None, "120/min", "12/min"))
+            values = {"concurrency": dice.choice((None, "1", "4")), "rate": rate}
+            return Tuning(values, tuple(dice.sample(tuple(PRICES), dice.randint(1, len(PRICES)))))
 
 
 @dataclass(frozen=True, slots=True)

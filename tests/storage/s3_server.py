@@ -19,11 +19,15 @@ SESSION = "a-session-token-that-must-not-be-seen"
 
 @dataclass
 class S3Server:
-    """`calls` are (method, path); `refuse` may answer a call with a status instead."""
+    """`calls` are (method, path); `refuse` may answer a call with a status instead.
+
+    `lose` says of a call that is obeyed that its answer is lost.
+    """
 
     endpoint: str = ""
     calls: list[tuple[str, str]] = field(default_factory=list)
     refuse: Callable[[str, str], int | None] = lambda _method, _path: None
+    lose: Callable[[str, str], bool] = lambda _method, _path: False
 
     @property
     def env(self) -> dict[str, str]:
@@ -76,6 +80,10 @@ def s3_server() -> Iterator[S3Server]:
         if status is not None:
             environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
             start_response(f"{status} Refused", [("Content-Length", "0")])
+            return []
+        if server.lose(method, path):
+            b"".join(moto(environ, lambda *_: None))
+            start_response("500 Lost", [("Content-Length", "0")])
             return []
         return moto(environ, start_response)
 

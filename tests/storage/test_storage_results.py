@@ -7,13 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from batchgen.errors import BucketError, OutputError
-from batchgen.storage.buckets import MOST_AT_ONCE, BucketResults
+from batchgen.errors import BucketError, BucketUnavailableError, OutputError
+from batchgen.storage.buckets import BucketResults
 from batchgen.storage.folders import FolderResults, walk
 from batchgen.storage.locations import BucketLocation, FolderLocation
-from batchgen.storage.opening import BucketUnavailableError
 from batchgen.storage.results import Results, open_results
-from batchgen.storage.stamps import ObjectFacts
+from batchgen.storage.stamps import MOST_AT_ONCE, ObjectFacts
 from tests.storage.s3_server import SECRET, SESSION, S3Server
 
 BOAT = "files/harbour/boat.png"

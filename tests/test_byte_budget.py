@@ -8,7 +8,7 @@ from contextlib import suppress
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchgen.uploads.byte_budget import ByteBudget, Share
+from batchgen.byte_budget import ByteBudget, Share
 
 
 async def settle() -> None:

@@ -1,4 +1,4 @@
-"""How many bytes of request bodies exist at once: bodies wait here before they are put together."""
+"""How many bytes are in memory at once: request bodies and objects wait here for their share."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from collections import deque
 
 
 class ByteBudget:
-    """First come, first served, so that small bodies cannot keep a large one waiting for ever.
+    """First come, first served, so that small ones cannot keep a large one waiting for ever.
 
-    A body takes all that it needs at once, so bodies never wait for each other in a circle. One
+    Each takes all that it needs at once, so they never wait for each other in a circle. One
     that is larger than the whole budget goes alone.
     """
 
@@ -61,7 +61,7 @@ class ByteBudget:
 
 
 class Share:
-    """Bytes of the budget that one body takes, until `release`, which may be called twice."""
+    """Bytes of the budget that are taken until `release`, which may be called twice."""
 
     def __init__(self, budget: ByteBudget, count: int) -> None:
         self._budget = budget

@@ -1,0 +1,429 @@
+"""Whole runs whose results go to a bucket: a real S3 server, and the emulator over HTTP."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import signal
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import batchgen
+from tests.shell import T2I, Emulator, Shell, emulating, wait_until
+from tests.storage.s3_server import S3Server
+from tests.uploads.test_uploads_bucket_runs import SECRETS, secrets_in
+
+HAS_KILL = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
+PREFIX = "night/7"
+MANY = "example/poster-2/text-to-image"
+"""Makes several pictures."""
+
+
+@dataclass
+class Bucket:
+    """A user whose results go to `s3://NAME/night/7`, and what is there."""
+
+    user: Shell
+    emulator: Emulator
+    s3: S3Server
+    name: str
+
+    @property
+    def url(self) -> str:
+        return f"s3://{self.name}/{PREFIX}"
+
+    def manifest(self, count: int = 4, **output: Any) -> None:
+        jobs = [{"id": f"job-{n}", "input": {"prompt": f"{n}"}} for n in range(count)]
+        output = {"dir": self.url, "state": "out", **output}
+        self.user.manifest(jobs, defaults={"model": T2I}, output=output)
+
+    def keys(self) -> list[str]:
+        return [key.removeprefix(f"{PREFIX}/") for key in self.s3.keys(self.name)]
+
+    def read(self, path: str) -> bytes:
+        found = self.s3.client().get_object(Bucket=self.name, Key=f"{PREFIX}/{path}")
+        content: bytes = found["Body"].read()
+        return content
+
+    def results(self) -> list[str]:
+        return [key for key in self.keys() if key.startswith("files/")]
+
+    def check(self, count: int) -> None:
+        """Every job is done and paid once, and every object has the bytes that were served."""
+        charges = self.emulator.charges()
+        assert [one["status"] for one in charges] == ["succeeded"] * count
+        assert set(self.user.states().values()) == {"done"}
+        rows = [json.loads(line) for line in self.read("metadata.jsonl").splitlines()]
+        assert sorted(row["file_name"] for row in rows) == self.results()
+        assert len({row["id"] for row in rows}) == count
+        for row in rows:
+            content = self.read(row["file_name"])
+            assert hashlib.sha256(content).hexdigest() == row["sha256"]
+        left = [path.name for path in (self.user.folder / "out/files").rglob("*") if path.is_file()]
+        assert left == []
+        assert secrets_in(self.user.folder) == []
+
+
+@pytest.fixture
+def world(shell: Shell, emulator: Emulator, s3: S3Server, bucket: str) -> Bucket:
+    user = shell.using(emulator).having(**s3.env)
+    return Bucket(user, emulator, s3, bucket)
+
+
+def test_results_are_in_the_bucket_and_nowhere_else(world: Bucket) -> None:
+    world.manifest()
+    world.user.expect(0, "run", "m.yaml")
+    world.check(4)
+    assert world.results() == [f"files/job-{number}.png" for number in range(4)]
+    claim = json.loads(world.read("run.json"))
+    assert set(claim) == {"run", "name"}
+    s3 = world.s3.client()
+    head = s3.head_object(Bucket=world.name, Key=f"{PREFIX}/files/job-0.png")
+    assert head["ContentType"] == "image/png"
+    assert head["Metadata"]["request"] == world.emulator.charges()[0]["request_id"]
+    # The same command again has nothing to do.
+    world.user.expect(0, "run", "m.yaml")
+    world.check(4)
+
+
+@HAS_KILL
+def test_a_kill_in_the_middle_of_uploads_pays_and_fetches_nothing_twice(world: Bucket) -> None:
+    world.manifest(6)
+    go_on, count = threading.Event(), iter(range(1000))
+
+    def hold(method: str, path: str) -> None:
+        if method == "PUT" and path.endswith(".png") and next(count) >= 2:
+            go_on.wait(30)
+
+    world.s3.refuse = hold
+    with world.user.start("run", "m.yaml") as going:
+        states = world.user.states
+        wait_until(lambda: list(states().values()).count("done") == 2, "two jobs are done")
+        wait_until(lambda: list(states().values()).count("fetching") >= 1, "one is being stored")
+        os.kill(going.pid, signal.SIGKILL)
+        going.wait()
+    go_on.set()
+    world.user.expect(0, "run", "m.yaml")
+    world.check(6)
+
+
+def is_result(method: str, path: str) -> bool:
+    return method in {"PUT", "POST"} and "/files/" in path
+
+
+def test_a_lost_answer_of_the_bucket_costs_nothing(world: Bucket) -> None:
+    world.manifest(3)
+    left = ["job-0", "job-1", "job-2"]
+    world.s3.lose = lambda method, path: is_result(method, path) and bool(left) and bool(left.pop())
+    world.user.expect(0, "run", "m.yaml")
+    world.check(3)
+    assert not left
+
+
+@pytest.mark.parametrize("status", [503, 429, 500])
+def test_a_bucket_that_is_overloaded_for_a_while_is_tried_again_without_a_second_download(
+    world: Bucket, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    monkeypatch.setattr("batchgen.storage.opening.MOST_RETRIES", 0)
+    world.manifest(4)
+    world.emulator.arm("file", "status", status=410, after=4, times=None)
+    left = list(range(8))
+
+    def refuse(method: str, path: str) -> int | None:
+        return status if is_result(method, path) and left and left.pop() >= 0 else None
+
+    world.s3.refuse = refuse
+    world.user.expect(0, "run", "m.yaml")
+    world.check(4)
+
+
+def test_a_bucket_that_stays_away_pauses_the_run_and_nothing_is_lost(
+    world: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("batchgen.storage.opening.MOST_RETRIES", 0)
+    monkeypatch.setattr("batchgen.engine.fetch_decisions.FETCH_PATIENCE", 0.5)
+    monkeypatch.setattr("batchgen.engine.result_hosts.WARNED_AFTER", 0.0)
+    world.manifest(5)
+    world.s3.refuse = lambda method, path: 503 if is_result(method, path) else None
+    done = world.user.expect(69, "run", "m.yaml")
+    assert "results cannot be stored" in done.said
+    assert "HTTP 503" in done.said
+    assert "results wait for the bucket" in done.said
+    assert "fetching" in world.user.states().values()
+    assert "done" not in world.user.states().values()
+    paid = len(world.emulator.charges())
+    world.s3.refuse = lambda _method, _path: None
+    world.user.expect(0, "run", "m.yaml")
+    world.check(5)
+    assert paid <= 5
+
+
+def test_credentials_that_end_in_the_night_pause_the_run(world: Bucket) -> None:
+    world.manifest(5)
+    count = iter(range(1000))
+
+    def refuse(method: str, path: str) -> int | None:
+        return 403 if is_result(method, path) and next(count) >= 2 else None
+
+    world.s3.refuse = refuse
+    done = world.user.expect(69, "run", "m.yaml")
+    assert f"results cannot be stored: {world.url}: it refuses uploads (HTTP 403)" in done.said
+    assert "aws sso login" in done.said
+    assert not any(secret in done.said for secret in SECRETS)
+    states = list(world.user.states().values())
+    assert states.count("done") == 2
+    assert "failed" not in states
+    world.s3.refuse = lambda _method, _path: None
+    world.user.expect(0, "run", "m.yaml")
+    world.check(5)
+
+
+@pytest.mark.parametrize("status", [403, 503])
+def test_a_bucket_that_cannot_be_used_ends_the_run_before_any_submit(
+    world: Bucket, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("batchgen.storage.opening.MOST_RETRIES", 0)
+    world.manifest(2)
+    world.s3.refuse = lambda method, _path: status if method == "PUT" else None
+    done = world.user.expect(65 if status == 403 else 69, "run", "m.yaml")
+    assert f"HTTP {status}" in done.said
+    assert world.emulator.charges() == []
+    world.s3.refuse = lambda _method, _path: None
+    world.user.expect(0, "run", "m.yaml")
+    world.check(2)
+
+
+def test_a_foreign_object_is_not_overwritten_and_named(world: Bucket) -> None:
+    world.manifest(2)
+    s3 = world.s3.client()
+    s3.put_object(Bucket=world.name, Key=f"{PREFIX}/files/job-0.png", Body=b"not ours")
+    done = world.user.expect(65, "run", "m.yaml")
+    assert f"the results in {world.url}/files" in done.said
+    assert "with another output.dir" in done.said
+    assert world.emulator.charges() == []
+    s3.delete_object(Bucket=world.name, Key=f"{PREFIX}/files/job-0.png")
+    # It comes while the run goes on.
+    world.user.expect(0, "run", "m.yaml", "--limit", "1")
+    s3.put_object(Bucket=world.name, Key=f"{PREFIX}/files/job-1.png", Body=b"not ours")
+    done = world.user.expect(75, "run", "m.yaml")
+    assert "another object has the name of this result" in done.said
+    assert world.read("files/job-1.png") == b"not ours"
+    s3.delete_object(Bucket=world.name, Key=f"{PREFIX}/files/job-1.png")
+    world.user.expect(0, "run", "m.yaml")
+    world.check(2)
+
+
+def test_another_run_may_not_store_its_results_there(world: Bucket) -> None:
+    world.manifest(1)
+    world.s3.client().put_object(
+        Bucket=world.name, Key=f"{PREFIX}/run.json", Body=b'{"run": "abc", "name": "boats"}'
+    )
+    done = world.user.expect(65, "run", "m.yaml")
+    assert "another run (boats) stores its results there; nothing was sent" in done.said
+    assert world.emulator.charges() == []
+    world.user.expect(0, "run", "m.yaml", "--take-over")
+    world.check(1)
+
+
+def test_a_lost_state_is_noticed_by_what_is_in_the_bucket(world: Bucket) -> None:
+    world.manifest(2)
+    world.user.expect(0, "run", "m.yaml")
+    (world.user.folder / "out").rename(world.user.folder / "gone")
+    # As on another machine, which remembers no run.
+    elsewhere = Bucket(
+        world.user.having(XDG_STATE_HOME=str(world.user.folder / "other")),
+        world.emulator,
+        world.s3,
+        world.name,
+    )
+    done = elsewhere.user.expect(65, "run", "m.yaml")
+    assert f"the results in {world.url}/files" in done.said
+    done = elsewhere.user.expect(65, "run", "m.yaml", "--start-over")
+    assert "another run" in done.said
+    assert len(world.emulator.charges()) == 2
+    shutil.rmtree(world.user.folder / "out")
+    (world.user.folder / "gone").rename(world.user.folder / "out")
+    world.user.expect(0, "run", "m.yaml")
+    world.check(2)
+
+
+def test_a_large_file_goes_in_parts(world: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("batchgen.storage.buckets.MOST_AT_ONCE", 1)
+    world.manifest(2)
+    world.user.expect(0, "run", "m.yaml")
+    world.check(2)
+    posts = [path for method, path in world.s3.calls if method == "POST" and "/files/" in path]
+    assert len(posts) == 4, "begun and completed"
+
+
+def test_what_was_asked_for_is_embedded_before_it_is_stored(world: Bucket) -> None:
+    world.manifest(2, embed=True)
+    world.user.expect(0, "run", "m.yaml")
+    world.check(2)
+    assert b"urn:batchgen:1" in world.read("files/job-0.png")
+
+
+def test_a_rehearsal_keeps_everything_on_this_machine(world: Bucket) -> None:
+    world.manifest(2)
+    world.user.expect(0, "run", "m.yaml", "--emulator", "--latency", "0")
+    assert world.s3.calls == []
+    kept = sorted(path.name for path in (world.user.folder / "out/files").iterdir())
+    assert kept == ["job-0.png", "job-1.png"]
+
+
+def test_the_end_of_a_run_and_status_say_where_the_results_are(world: Bucket) -> None:
+    world.manifest(1)
+    on_done = 'echo "$BATCHGEN_FOLDER $BATCHGEN_RESULTS" > told.txt'
+    done = world.user.expect(0, "run", "m.yaml", "--on-done", on_done)
+    assert f"results: {world.url}" in done.out
+    done = world.user.expect(0, "run", "m.yaml", "--json")
+    assert done.document["results"] == world.url
+    folder = world.user.folder / "out"
+    assert (world.user.folder / "told.txt").read_text() == f"{folder} {world.url}\n"
+    status = world.user.expect(0, "status", "m.yaml", "--json").document
+    assert status["results"] == world.url
+    path = f"{world.url}/files/job-0.png"
+    assert status["jobs"][0]["files"][0]["path"] == path
+    assert f"results: {world.url}" in world.user.expect(0, "status", "m.yaml").out
+    assert path in world.user.expect(0, "show", "m.yaml", "job-0").out
+    plan = world.user.expect(0, "plan", "m.yaml", "--json", "--offline").document
+    assert plan["results"] == world.url
+    with world.user.at_home():
+        ((file,),) = [job.files for job in batchgen.results("m.yaml")]
+    assert file.location == path
+
+
+def test_a_plan_of_a_rehearsal_says_that_the_bucket_is_not_used(world: Bucket) -> None:
+    world.manifest(1)
+    plan = world.user.expect(0, "plan", "m.yaml", "--emulator", "--offline")
+    assert "as this is a rehearsal" in " ".join(plan.out.split())
+    done = world.user.expect(0, "run", "m.yaml", "--emulator", "--latency", "0")
+    assert f"a rehearsal: results stay in out, and {world.url} is not used" in done.err
+    assert world.s3.calls == []
+
+
+@HAS_KILL
+def test_half_uploads_of_a_run_that_died_are_removed_and_others_stay(world: Bucket) -> None:
+    world.manifest(1)
+    s3 = world.s3.client()
+    ours, other = f"{PREFIX}/files/job-0.png", "elsewhere/files/job-0.png"
+    for key in (ours, other):
+        s3.create_multipart_upload(Bucket=world.name, Key=key)
+    time.sleep(1.1)  # an upload's time has whole seconds
+    world.user.expect(0, "run", "m.yaml")
+    left = s3.list_multipart_uploads(Bucket=world.name)["Uploads"]
+    assert [upload["Key"] for upload in left] == [other]
+    s3.create_multipart_upload(Bucket=world.name, Key=ours)
+    time.sleep(1.1)
+    world.user.expect(0, "repair", "m.yaml")
+    left = s3.list_multipart_uploads(Bucket=world.name)["Uploads"]
+    assert [upload["Key"] for upload in left] == [other]
+
+
+def test_what_may_not_be_listed_is_left_and_keeps_no_run_from_its_end(world: Bucket) -> None:
+    world.manifest(2)
+    world.user.expect(0, "run", "m.yaml", "--limit", "1")
+    world.s3.refuse = lambda method, path: (
+        403 if method == "GET" and path.endswith(world.name) else None
+    )
+    world.user.expect(0, "run", "m.yaml")
+    world.s3.refuse = lambda _method, _path: None
+    world.check(2)
+    assert "half uploads cannot be looked for (403)" in world.user.log()
+
+
+@HAS_KILL
+def test_what_was_verified_before_a_kill_is_stored_without_a_second_download(
+    world: Bucket,
+) -> None:
+    world.manifest(3)
+    world.emulator.arm("file", "status", status=410, after=3, times=None)
+    go_on = threading.Event()
+
+    def hold(method: str, path: str) -> int | None:
+        if is_result(method, path):
+            go_on.wait(30)
+            return 503
+        return None
+
+    world.s3.refuse = hold
+    with world.user.start("run", "m.yaml") as going:
+        notes = world.user.folder / "out/files"
+        wait_until(lambda: len([*notes.glob("*.part.json")]) == 3, "all are verified")
+        wait_until(lambda: sum(is_result(*one) for one in world.s3.calls) == 3, "all are sent")
+        os.kill(going.pid, signal.SIGKILL)
+        going.wait()
+    go_on.set()
+    world.s3.refuse = lambda _method, _path: None
+    world.user.expect(0, "run", "m.yaml")
+    world.check(3)
+
+
+def test_repair_puts_a_missing_and_a_damaged_object_back(world: Bucket) -> None:
+    world.manifest(3)
+    world.user.expect(0, "run", "m.yaml")
+    before = {key: world.read(key) for key in world.results()}
+    s3 = world.s3.client()
+    s3.delete_object(Bucket=world.name, Key=f"{PREFIX}/files/job-0.png")
+    s3.put_object(Bucket=world.name, Key=f"{PREFIX}/files/job-1.png", Body=b"damaged")
+    world.user.expect(1, "verify", "m.yaml")
+    world.user.expect(0, "repair", "m.yaml")
+    assert world.read("files/job-1.png.damaged-1") == b"damaged"
+    s3.delete_object(Bucket=world.name, Key=f"{PREFIX}/files/job-1.png.damaged-1")
+    assert {key: world.read(key) for key in world.results()} == before
+    world.check(3)
+
+
+def test_a_file_inside_the_answer_is_stored_without_a_second_answer(world: Bucket) -> None:
+    world.emulator.arm("submit", "data_uri", times=1)
+    world.manifest(1)
+    left = [503, 503, 503, 503, 503]
+    world.s3.refuse = lambda method, path: left.pop() if left and is_result(method, path) else None
+    world.user.expect(0, "run", "m.yaml")
+    world.check(1)
+    assert not left
+
+
+def test_several_files_of_a_job(shell: Shell, s3: S3Server, bucket: str) -> None:
+    schemas = shell.folder / "schemas"
+    shutil.copytree(Path(__file__).parents[2] / "manifests/models/schemas", schemas)
+    with emulating(schemas=(schemas,)) as emulator:
+        world = Bucket(shell.using(emulator).having(**s3.env), emulator, s3, bucket)
+        jobs = [{"id": "job-0", "model": MANY, "input": {"prompt": "two", "num_images": 2}}]
+        world.user.manifest(jobs, defaults={}, output={"dir": world.url, "state": "out"})
+        world.user.expect(0, "run", "m.yaml")
+        world.check(1)
+        assert world.results() == ["files/job-0.1.jpg", "files/job-0.2.jpg"]
+
+
+@pytest.mark.parametrize("source", ["folder", "bucket"])
+@pytest.mark.parametrize("target", ["folder", "bucket"])
+def test_results_are_reused_from_wherever_they_are(
+    world: Bucket, source: str, target: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    # Other tests have an index of their own.
+    home = tmp_path_factory.mktemp("home")
+    world.user = world.user.having(XDG_STATE_HOME=str(home))
+
+    def write(where: str, name: str) -> None:
+        output = {"dir": name}
+        if where == "bucket":
+            output = {"dir": f"s3://{world.name}/{name}", "state": name}
+        world.user.manifest(2, output=output)
+        (world.user.folder / "m.yaml").rename(world.user.folder / f"{name}.yaml")
+
+    write(source, "first")
+    world.user.expect(0, "run", "first.yaml")
+    write(target, "second")
+    done = world.user.expect(0, "run", "second.yaml", "--reuse")
+    assert "2 jobs reused results of other runs" in done.said
+    assert len(world.emulator.charges()) == 2
+    world.user.expect(0, "verify", "second.yaml")
+    assert secrets_in(world.user.folder) == []
