@@ -182,8 +182,9 @@ def pause_for_disk(error: BatchgenError) -> Pause:
 
     Or of the cluster that writes to it.
     """
-    is_cluster = isinstance(error, ClusterLostError)
-    reason = PauseReason.CLUSTER if is_cluster else PauseReason.DISK
-    pause = pause_for(reason, where=error.where, what=error.what)
+    if isinstance(error, ClusterLostError):
+        pause = pause_for(PauseReason.CLUSTER, where=error.where, what=error.what)
+    else:
+        pause = pause_for(PauseReason.DISK, where=error.where, what=error.what)
     next_step = error.next_step or pause.next_step
     return Pause(pause.reason, pause.sentence, next_step, where=pause.where)

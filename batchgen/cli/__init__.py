@@ -24,6 +24,7 @@ import os
 import sys
 import traceback
 from importlib import import_module
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 import click
@@ -86,7 +87,7 @@ class _Verbs(click.Group):
 
 def with_addresses(words: Sequence[str]) -> list[str]:
     """Give each `--ray` without an address that of a local cluster: click would take any word."""
-    followed = zip(words, [*words[1:], ""], strict=True)
+    followed = zip_longest(words, words[1:], fillvalue="")
     return [
         f"--ray={LOCAL}" if word == "--ray" and not is_address(behind) else word
         for word, behind in followed

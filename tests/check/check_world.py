@@ -16,6 +16,7 @@ from av.video.stream import VideoStream
 from PIL import Image, ImageDraw, ImageFilter
 
 from batchgen.check.checking import Report, check
+from batchgen.check.examining import Examined, Source
 from batchgen.check.kinds import CheckOptions
 from batchgen.downloads.decoding import decode
 from batchgen.downloads.outcomes import VerifiedFile
@@ -38,6 +39,13 @@ GOOD_BIT_RATE = 6_000_000
 
 def map_here(work: Callable[[T], R], items: Iterable[T], _lost: Callable[[T], R]) -> Iterator[R]:
     return map(work, items)
+
+
+def instead(work: Callable[[Sequence[Source]], Iterator[Examined]]) -> MapFiles:
+    def take(_work: Any, items: Iterable[Any], _lost: Any) -> Iterator[Any]:
+        return work(list(items))
+
+    return take
 
 
 def drawn(seed: int, width: int = 320, height: int = 240) -> Image.Image:
@@ -123,9 +131,12 @@ class Gallery(World):
         self,
         selection: Selection | None = None,
         workers: MapFiles | None = None,
+        work: Callable[[Sequence[Source]], Iterator[Examined]] | None = None,
         **options: Any,
     ) -> Report:
-        """In this process, unless `workers` are given."""
+        """In this process, unless `workers` are given, or `work` that takes their place."""
+        if work is not None:
+            workers = instead(work)
         report = check(
             self.db,
             FolderLocation(self.root),
