@@ -240,6 +240,8 @@ def test_the_end_of_a_run_and_status_say_where_the_results_are(world: Bucket) ->
 
 def test_a_plan_of_a_rehearsal_says_that_the_bucket_is_not_used(world: Bucket) -> None:
     world.manifest(1)
+    valid = world.user.expect(0, "validate", "m.yaml")
+    assert f"results: {world.url}; of a rehearsal: out" in valid.out
     plan = world.user.expect(0, "plan", "m.yaml", "--emulator", "--offline")
     assert "as this is a rehearsal" in " ".join(plan.out.split())
     done = world.user.expect(0, "run", "m.yaml", "--emulator", "--latency", "0")
