@@ -29,7 +29,7 @@ from batchgen.engine.fetch_decisions import (
 )
 from batchgen.engine.host_waits import Hosts
 from batchgen.engine.result_hosts import FileHost
-from batchgen.errors import BucketError, OutputError, StorageError
+from batchgen.errors import BucketError, ClusterLostError, OutputError, StorageError
 from batchgen.jobs import JobState
 from batchgen.pauses import PauseReason, pause_for, pause_for_disk
 from batchgen.runcomfy.outcomes import Missing, NoAnswer, Succeeded
@@ -176,7 +176,7 @@ class DownloadPool:
             return await work
         except BucketError as exc:
             self._pause_for_bucket(f"{exc.where}: {exc.what}", exc.next_step)
-        except StorageError as exc:
+        except (StorageError, ClusterLostError) as exc:
             self._pause_for_disk(exc)
         except OutputError as exc:
             await self._not_writable(job, file, exc)
@@ -368,8 +368,11 @@ class DownloadPool:
             self._pause_for_disk(error)
         await self._give_up(job, file, "not_writable", f"{error.where}: {error.what}")
 
-    def _pause_for_disk(self, error: StorageError | OutputError) -> None:
-        """A bad disk concerns all jobs: nothing more is downloaded, the paid URLs are kept."""
+    def _pause_for_disk(self, error: StorageError | OutputError | ClusterLostError) -> None:
+        """A bad disk concerns all jobs: nothing more is downloaded, the paid URLs are kept.
+
+        So does a lost cluster.
+        """
         self._cannot_store = True
         self._control.pause(pause_for_disk(error))
 
