@@ -94,8 +94,8 @@ def test_after_a_kill_the_same_command_continues(a_run: Run) -> None:
     user, emulator = a_run.world.user, a_run.world.emulator
     emulator.arm("file", "slow", seconds=10, times=None, after=3)
     with user.start("run", "m.yaml") as going:
-        wait_until(lambda: not {"pending", "submitting"} & {*user.states().values()}, "accepted")
         wait_until(lambda: "done" in user.states().values(), "one is done")
+        wait_until(lambda: not {"pending", "submitting"} & {*user.states().values()}, "accepted")
         os.kill(going.pid, signal.SIGKILL)
         going.wait()
     assert set(user.states().values()) != {"done"}
