@@ -59,6 +59,7 @@ if TYPE_CHECKING:
 
 MAX_DECODERS = 4
 DATA = "data:"
+NOT_BASE64 = "the data: URI is not base64"
 
 
 class Downloader:
@@ -115,7 +116,7 @@ class Downloader:
         if not isinstance(outcome, Fetched):
             return outcome
         if target.bucket is None:
-            await self._folders.sync(part.path.parent, target.folder)
+            await self._folders.sync((target.folder / target.name).parent, target.folder)
             return outcome
         stored = await self._storing.store(outcome, part.path, target.bucket, target.request)
         if isinstance(stored, Fetched):
@@ -125,7 +126,11 @@ class Downloader:
     async def _store_data(self, uri: str, target: Target) -> FetchOutcome:
         content = await in_thread(partial(data_uri_bytes, uri))
         if content is None:
-            return Corrupt("the data: URI is not base64")
+            return Corrupt(NOT_BASE64)
+        return await self.store(content, target)
+
+    async def store(self, content: bytes, target: Target) -> FetchOutcome:
+        """Store what came inside an answer. Raises as `fetch` does."""
         if len(content) > self._settings.max_bytes:
             return TooLarge(len(content))
         part = Part(target, self._fsync, self._decode_in_process)

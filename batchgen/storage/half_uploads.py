@@ -10,7 +10,6 @@ from botocore.config import Config  # type: ignore[import-untyped]
 from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
 
 from batchgen.errors import BucketError
-from batchgen.storage.stamps import FILES
 
 if TYPE_CHECKING:
     from batchgen.storage.locations import BucketLocation
@@ -19,13 +18,13 @@ CONNECT_SECONDS = 5
 READ_SECONDS = 30
 
 
-def remove_half_uploads(location: BucketLocation, endpoint: str, before: float) -> int:
-    """Remove those below the location's `files/` begun before (epoch seconds); return how many.
+def remove_half_uploads(location: BucketLocation, endpoint: str, before: float, below: str) -> int:
+    """Remove those below a path of the location begun before (epoch seconds); return how many.
 
     obstore has no such call. Raises BucketError, whatever the reason is: nothing depends on it.
     """
     parts = urlsplit(location.url)
-    bucket, prefix = parts.netloc, "/".join([*filter(None, [parts.path.strip("/")]), FILES, ""])
+    bucket, prefix = parts.netloc, "/".join([*filter(None, [parts.path.strip("/")]), below])
     limits = Config(
         connect_timeout=CONNECT_SECONDS, read_timeout=READ_SECONDS, retries={"max_attempts": 2}
     )

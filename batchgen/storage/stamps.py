@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 FILES = "files"
 """Every path of a result begins with it."""
+PARTS = f"{FILES}/.parts"
+"""Where each command with `--ray` has a folder for its `.part` files."""
 
 
 MIB = 1024 * 1024

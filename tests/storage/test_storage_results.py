@@ -206,3 +206,16 @@ def test_every_failure_is_one_of_ours_and_names_no_secret(
         assert SECRET not in text
         assert SESSION not in text
         assert raised.value.__suppress_context__
+
+
+@pytest.mark.parametrize("most", [MOST_AT_ONCE, 1])
+def test_of_a_growing_file_only_whole_lines_are_stored(
+    kept: BucketResults, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    monkeypatch.setattr("batchgen.storage.buckets.MOST_AT_ONCE", most)
+    monkeypatch.setattr("batchgen.storage.buckets.MIB", 8)
+    file = tmp_path / "metadata.jsonl"
+    for text, whole in (("", ""), ("one\na long second line\ntorn", "one\na long second line\n")):
+        file.write_text(text)
+        kept.put_lines(file, "metadata.jsonl")
+        assert read(kept, "metadata.jsonl").decode() == whole
