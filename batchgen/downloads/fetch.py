@@ -24,6 +24,7 @@ from batchgen.downloads.outcomes import (
     Fetched,
     FetchOutcome,
     Interrupted,
+    NotStored,
     Target,
     TooLarge,
 )
@@ -114,12 +115,14 @@ class Downloader:
     async def _durable(self, outcome: FetchOutcome, part: Part, target: Target) -> FetchOutcome:
         if not isinstance(outcome, Fetched):
             return outcome
-        if target.bucket is None:
-            await self._folders.sync(part.path.parent, target.folder)
-            return outcome
-        stored = await self._storing.store(outcome, part.path, target.bucket, target.request)
-        if isinstance(stored, Fetched):
+        stored: Fetched | NotStored = outcome
+        if target.bucket is not None:
+            stored = await self._storing.store(outcome, part.path, target.bucket, target.request)
+            if not isinstance(stored, Fetched):
+                return stored
             await in_thread(part.discard)
+        # Without it, a loss of power could also bring a `.part` back that nobody needs any more.
+        await self._folders.sync(part.path.parent, target.folder)
         return stored
 
     async def _store_data(self, uri: str, target: Target) -> FetchOutcome:
@@ -138,14 +141,13 @@ class Downloader:
         outcome = await in_thread(partial(adopt, source, expected, target, self._fsync))
         if not isinstance(outcome, Fetched):
             return outcome
-        if target.bucket is None:
-            final = target.folder / target.name
-            await self._folders.sync(final.parent, target.folder)
-            return outcome
         part = reused_part(target)
-        stored = await self._storing.store(outcome, part, target.bucket, target.request)
-        with disk_errors(part):
-            part.unlink(missing_ok=True)
+        stored: Fetched | NotStored = outcome
+        if target.bucket is not None:
+            stored = await self._storing.store(outcome, part, target.bucket, target.request)
+            with disk_errors(part):
+                part.unlink(missing_ok=True)
+        await self._folders.sync(part.parent, target.folder)
         return stored
 
     async def peek(self, url: str) -> MediaKind | HostNotAllowed | Interrupted | None:

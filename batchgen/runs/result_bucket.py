@@ -17,6 +17,7 @@ from batchgen.runs.append_log import json_line
 from batchgen.runs.ownership import known_run_id
 from batchgen.storage.locations import BucketLocation
 from batchgen.storage.results import open_bucket
+from batchgen.storage.stamps import METADATA
 
 if TYPE_CHECKING:
     import signal
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
     from batchgen.state.database import Connection
 
 CLAIM = "run.json"
-METADATA = "metadata.jsonl"
 MOST_CLAIM = 4096
 """Bytes."""
 EVERY = 300.0

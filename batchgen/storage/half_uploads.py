@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -10,7 +11,7 @@ from botocore.config import Config  # type: ignore[import-untyped]
 from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
 
 from batchgen.errors import BucketError
-from batchgen.storage.stamps import FILES
+from batchgen.storage.stamps import FILES, METADATA
 
 if TYPE_CHECKING:
     from batchgen.storage.locations import BucketLocation
@@ -20,12 +21,13 @@ READ_SECONDS = 30
 
 
 def remove_half_uploads(location: BucketLocation, endpoint: str, before: float) -> int:
-    """Remove those below the location's `files/` begun before (epoch seconds); return how many.
+    """Remove those of results and of their list begun before (epoch seconds); return how many.
 
-    obstore has no such call. Raises BucketError, whatever the reason is: nothing depends on it.
+    Not all below the location: another run may have a prefix inside this one. obstore has no such
+    call. Raises BucketError, whatever the reason is: nothing depends on it.
     """
-    parts = urlsplit(location.url)
-    bucket, prefix = parts.netloc, "/".join([*filter(None, [parts.path.strip("/")]), FILES, ""])
+    bucket = urlsplit(location.url).netloc
+    ours = [urlsplit(location.of(path)).path.lstrip("/") for path in (f"{FILES}/", METADATA)]
     limits = Config(
         connect_timeout=CONNECT_SECONDS, read_timeout=READ_SECONDS, retries={"max_attempts": 2}
     )
@@ -33,7 +35,7 @@ def remove_half_uploads(location: BucketLocation, endpoint: str, before: float) 
     try:
         client = boto3.client("s3", endpoint_url=endpoint or None, config=limits)
         pages = client.get_paginator("list_multipart_uploads")
-        for page in pages.paginate(Bucket=bucket, Prefix=prefix):
+        for page in chain.from_iterable(pages.paginate(Bucket=bucket, Prefix=one) for one in ours):
             for upload in page.get("Uploads", ()):
                 if upload["Initiated"].timestamp() < before:
                     client.abort_multipart_upload(

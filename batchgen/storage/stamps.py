@@ -1,4 +1,4 @@
-"""What is known of a stored file, what may be in its place, and the folder that all are in."""
+"""What is known of a stored file, what may be in its place, and the names beside it."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 FILES = "files"
 """Every path of a result begins with it."""
+METADATA = "metadata.jsonl"
+"""The list of the results, beside them."""
 
 
 MIB = 1024 * 1024

@@ -84,6 +84,8 @@ def figures(tally: Tally, seconds: float) -> list[str]:
         f"reused results           {tally.reused}",
         f"own files sent           {tally.photos}",
         f"uploads cut off          {tally.spared}",
+        f"nights with a bucket     {tally.shelves}",
+        f"results put there        {tally.puts}, {tally.objects} objects in the end",
         f"crashes                  {tally.kills}",
         f"crash points covered     {len(tally.cuts)} of {len(POINTS)}, {tally.cuts.total()} cuts",
         f"pairs of points covered  {len(tally.pairs)} kinds, {tally.pairs.total()} pairs",

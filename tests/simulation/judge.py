@@ -1,6 +1,6 @@
-"""The judge: the vendor's ledger and what lies on the disk. It never asks the engine.
+"""The judge: the vendor's ledger and what lies on the disk or in the bucket.
 
-Each invariant is a generator of sentences about what broke it.
+It never asks the engine. Each invariant is a generator of sentences about what broke it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import itertools
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
+from tests.simulation.bucket_judge import bucket_at_the_end
 from tests.simulation.chain import step_of
 from tests.simulation.earlier import reuse_at_the_end
 from tests.simulation.findings import Finding
@@ -60,6 +61,8 @@ def at_the_end(night: Night) -> Iterator[Finding]:
     yield from reuse_at_the_end(night)
     if night.photos:
         yield from night.photos.at_the_end()
+    if night.bucket:
+        yield from bucket_at_the_end(night, night.bucket)
 
 
 def _charges(night: Night) -> Iterator[Finding]:
@@ -201,8 +204,7 @@ def _bytes(night: Night) -> Iterator[Finding]:
         if path is None:
             yield Finding("lost result", f"{job} is done and has no file")
             continue
-        file = night.root / path
-        content = file.read_bytes() if file.is_file() else b""
+        content = night.result(path)
         name, charge = made.get(content, ("", None))
         if charge is None or hashlib.sha256(content).hexdigest() != digest:
             yield Finding("lost result", f"{path} of {job} is not what was served ({len(content)})")

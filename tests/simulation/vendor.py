@@ -145,7 +145,8 @@ class Vendor:
     `blamed` are the jobs that were refused for themselves. Of a life, `refused_alike` has when each
     submit began that was refused like all others, `accepted_last` when the last one did that the
     client knows to be accepted. `life` counts the client's processes.
-    `given` are the URLs of results that it gave out, `brought` the files that were taken whole.
+    `given` are the URLs of results that it gave out, `brought` the files that were taken whole;
+    `brings` hears of each.
     """
 
     course: Callable[[str], Course] = lambda _job: Course()
@@ -165,6 +166,7 @@ class Vendor:
     served: dict[str, str] = field(default_factory=dict)
     given: set[str] = field(default_factory=set)
     brought: set[str] = field(default_factory=set)
+    brings: Callable[[str], None] = lambda _name: None
     leaks: list[str] = field(default_factory=list)
     strangers: list[str] = field(default_factory=list)
 
@@ -207,6 +209,7 @@ class Vendor:
             name = urlsplit(request.path).path.removeprefix("/")
             if answer.body == picture(name):
                 self.brought.add(name)
+                self.brings(name)
 
     def arrived_after_death(self, request: HttpRequest) -> None:
         """Its bytes were on the wire when the process died: nobody hears the answer."""
