@@ -141,7 +141,7 @@ def _list(run: OpenRun) -> None:
         waiting += 1
         print_text(f"{one.id}{' · rejected' * one.rejected}")
         for file in one.files:
-            print_text(f"    {run.folder.root / file}")
+            print_text(f"    {run.results.of(file)}")
     if not waiting:
         print_text(NOTHING_WAITS)
         return

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from batchgen.runs.planning import Listing
     from batchgen.state.records import Attempt, FileRow, JobHistory
     from batchgen.state.results import ListedJob
+    from batchgen.storage.locations import Location
 
 LABEL = 9
 LONGEST_TEXT = 100_000
@@ -52,7 +53,7 @@ def print_known_jobs(path: Path, names: Sequence[str], *, emulator: bool, as_jso
             _write_json(listing)
             return 0
         for number, (job, known) in enumerate(listing.jobs):
-            history = [] if known is None else _history(known, job.body, listing.folder.root)
+            history = [] if known is None else _history(known, job.body, listing.results)
             print_text("\n".join([*([""] if number else []), *_lines_of(job), *history]))
     return 0
 
@@ -97,14 +98,14 @@ def _shown_json(text: str) -> str:
     return "".join(char if char.isprintable() else json.dumps(char)[1:-1] for char in text)
 
 
-def _history(history: JobHistory, body: str, root: Path) -> Iterator[str]:
+def _history(history: JobHistory, body: str, results: Location) -> Iterator[str]:
     job = history.job
     for attempt in history.attempts:
         yield from wrapped(_attempt_line(attempt), sys.stdout, "  ", "    ")
         if content_of(attempt.body) != content_of(body):
             yield f"    sent {_shown_json(as_written(attempt.body))}"
         for file in attempt.files:
-            yield from wrapped(_file_line(file, root), sys.stdout, "    ", "      ")
+            yield from wrapped(_file_line(file, results), sys.stdout, "    ", "      ")
     if job.error_code is not None:
         yield from _labelled("error", _error_text(job.error_code, job.error))
 
@@ -133,11 +134,11 @@ def _error_text(code: str, error: str | None) -> str:
     return ": ".join(filter(None, (code, plain_text(error or "", LONGEST_TEXT))))
 
 
-def _file_line(file: FileRow, root: Path) -> str:
+def _file_line(file: FileRow, results: Location) -> str:
     if file.path is None:
         return "a file that is not downloaded yet"
     size = f"{file.width}x{file.height}"
-    parts = [str(root / file.path), f"{file.media_type}", size, f"{file.bytes:,} bytes"]
+    parts = [results.of(file.path), f"{file.media_type}", size, f"{file.bytes:,} bytes"]
     if file.seconds is not None:
         parts.append(f"{file.seconds:.1f} s long")
     if file.pick is not None:
@@ -156,12 +157,12 @@ def _write_json(listing: Listing) -> None:
     write(f'{json.dumps(head)[:-1]}, "jobs": [')
     for number, (job, known) in enumerate(listing.jobs):
         write(",\n" if number else "\n")
-        write(json.dumps(_job_json(job, known, listing.folder.root)))
+        write(json.dumps(_job_json(job, known, listing.results.absolute())))
     write("\n]}\n")
     sys.stdout.flush()
 
 
-def _job_json(job: ListedJob, known: JobHistory | None, root: Path) -> dict[str, JsonValue]:
+def _job_json(job: ListedJob, known: JobHistory | None, results: Location) -> dict[str, JsonValue]:
     body: Any = json.loads(as_written(job.body))
     document: dict[str, JsonValue] = {
         "id": job.id,
@@ -181,11 +182,11 @@ def _job_json(job: ListedJob, known: JobHistory | None, root: Path) -> dict[str,
         if known.job.error_code is not None:
             error = {"code": known.job.error_code, "message": known.job.error}
         document["error"] = error
-        document["attempts"] = [*_attempts_json(known.attempts, root.absolute())]
+        document["attempts"] = [*_attempts_json(known.attempts, results)]
     return document
 
 
-def _attempts_json(attempts: Iterable[Attempt], root: Path) -> Iterator[JsonValue]:
+def _attempts_json(attempts: Iterable[Attempt], results: Location) -> Iterator[JsonValue]:
     for one in attempts:
         yield {
             "number": one.number,
@@ -204,7 +205,7 @@ def _attempts_json(attempts: Iterable[Attempt], root: Path) -> Iterator[JsonValu
             else {"code": one.error_code, "message": one.error},
             "files": [
                 {
-                    "path": None if file.path is None else str(root / file.path),
+                    "path": None if file.path is None else results.of(file.path),
                     "bytes": file.bytes,
                     "sha256": file.sha256,
                     "media_type": file.media_type,

@@ -25,6 +25,8 @@ from batchgen.jobs import JobState
 from batchgen.runcomfy.token import TOKEN_VARIABLES
 from batchgen.runs.folder import RunFolder
 from batchgen.runs.notifications import read_standing, report_of
+from batchgen.runs.ownership import results_of
+from batchgen.state.database import reading
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -93,6 +95,7 @@ def variables(recorder: RunRecorder, code: ExitCode, manifest: Path) -> dict[str
     own = {
         "NAME": recorder.started.name,
         "FOLDER": str(folder.root.absolute()),
+        "RESULTS": _results(folder),
         "MANIFEST": str(manifest.absolute()),
         "EXIT_CODE": str(int(code)),
         "PAUSED": recorder.pause.reason.value if recorder.pause else "",
@@ -114,6 +117,16 @@ def without_tokens(env: Mapping[str, str]) -> dict[str, str]:
 
 def _is_secret(name: str) -> bool:
     return name.startswith("RUNCOMFY_") and name.endswith(("TOKEN", "KEY", "SECRET"))
+
+
+def _results(folder: RunFolder) -> str:
+    """Where the files are: the folder again, or `s3://…`."""
+    try:
+        with reading(folder.state) as db:
+            return str(results_of(db, folder).absolute())
+    except BatchgenError:
+        # That error ended the run, and is printed already.
+        return str(folder.root.absolute())
 
 
 def _figures(folder: RunFolder) -> dict[str, str]:

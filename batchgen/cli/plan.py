@@ -221,6 +221,9 @@ def _facts(plan: Plan) -> Iterator[tuple[str, str]]:
     if plan.total.reused:
         reused = plural(plan.total.reused, "result")
         yield "reuse", f"{reused} of other runs, which saves {plan.saved.words()}"
+    if plan.bucket:
+        here = f"in {plan.folder}, as this is a rehearsal; a run stores them in {plan.bucket}"
+        yield "results", here if plan.rehearsal else plan.bucket
     if plan.files.count:
         yield "files", plan.files.words()
     if plan.total.asked_again:
@@ -270,7 +273,8 @@ def _time_text(plan: Plan) -> str:
         for model, seconds in plan.throttled.items()
     ]
     total = f"about {format_duration(plan.seconds)}" + (f", without {untimed}" if untimed else "")
-    return "; ".join([total, *paces])
+    shared = ["longer while other runs share its limits"] if plan.shares else []
+    return "; ".join([total, *paces, *shared])
 
 
 def _changed_lines(plan: Plan, columns: int) -> Iterator[str]:

@@ -141,6 +141,8 @@ def closing_lines(summary: Summary, path: Path, *, emulator: bool) -> list[str]:
             f" · {format_duration(summary.seconds)} · {summary.folder}"
         )
     ]
+    if summary.results_in not in {"", str(summary.folder)}:
+        lines.append(f"results: {summary.results_in}")
     if summary.reused:
         lines.append(f"{plural(summary.reused, 'job')} reused results of other runs, for nothing")
     if summary.pause:

@@ -40,6 +40,7 @@ from batchgen.state.queries import (
 from batchgen.state.records import Money
 from batchgen.state.reuse import count_reused, reused_json
 from batchgen.state.reviews import count_reviews
+from batchgen.storage.locations import BucketLocation
 from batchgen.text import command_line, plural
 
 if TYPE_CHECKING:
@@ -48,10 +49,11 @@ if TYPE_CHECKING:
 
     from batchgen.jobs import JsonObject, JsonValue
     from batchgen.manifest.header import Manifest
-    from batchgen.runs.folder import RunFolder
+    from batchgen.runs.context import OpenRun
     from batchgen.state.database import Connection
     from batchgen.state.records import JobStatus, Result
     from batchgen.state.reviews import ReviewCounts
+    from batchgen.storage.locations import Location
 
 SHOWN = 10
 MOST_READ = 10_000
@@ -95,9 +97,9 @@ def show_once(path: Path, selection: Selection, *, as_json: bool) -> int:
             if limits and not is_running(folder):
                 limits = None  # those of a run that died
             if as_json:
-                _write_json(db, manifest.name, folder, selection, limits)
+                _write_json(db, manifest.name, run.results.absolute(), selection, limits)
             else:
-                print_lines(_lines(db, manifest, selection, path, limits))
+                print_lines(_lines(run, selection, limits))
     except MissingFileError:
         refuse_where_lost(folder, path)
         _print_not_started(manifest, path, as_json=as_json)
@@ -123,7 +125,7 @@ def keep_showing(
         with watched.open() as run, snapshot(run.db):
             db = run.db
             limits = limits_in_force(db) if running else None
-            lines = _lines(db, manifest, selection, path, limits, most_read=MOST_READ)
+            lines = _lines(run, selection, limits, most_read=MOST_READ)
             found = totals(counts(db, selection))
             held = held_back(db, selection)
             run_again = run.command("run")
@@ -141,14 +143,13 @@ def keep_showing(
 
 
 def _lines(
-    db: Connection,
-    manifest: Manifest,
+    run: OpenRun,
     selection: Selection,
-    path: Path,
     limits: Mapping[str, Any] | None,
     *,
     most_read: int | None = None,
 ) -> list[str]:
+    db, manifest, path, results = run.db, run.manifest, run.manifest.path, run.results
     table = counts(db, selection)
     # Money is always the whole run's, whatever is selected.
     whose = "" if selection == Selection() else "the whole run: "
@@ -156,6 +157,8 @@ def _lines(
         f"{manifest.name} · {manifest.output.dir}",
         f"  {counts_line(totals(table))} · {whose}{money_line(money(db))}",
     ]
+    if isinstance(results, BucketLocation):
+        lines.append(f"  results: {results}")
     if len(table) > 1:
         lines += [f"    {model}: {counts_line(row)}" for model, row in table.items()]
     if reused := count_reused(db):
@@ -198,6 +201,7 @@ def _print_not_started(manifest: Manifest, path: Path, *, as_json: bool) -> None
         held: JsonObject = {"to_approve": 0, "waiting": 0, "kept": 0, "rejected": 0, "flaws": {}}
         document: JsonObject = {
             "name": manifest.name,
+            "results": manifest.output.bucket or str(manifest.output.dir.absolute()),
             "counts": {},
             **held,
             "reused": 0,
@@ -216,7 +220,7 @@ def _print_not_started(manifest: Manifest, path: Path, *, as_json: bool) -> None
 def _write_json(
     db: Connection,
     name: str,
-    folder: RunFolder,
+    results: Location,
     selection: Selection,
     limits: Mapping[str, Any] | None,
 ) -> None:
@@ -225,7 +229,8 @@ def _write_json(
     by_state = totals(counts(db, selection))
     found: JsonValue = {state.value: count for state, count in by_state.items()}
     held = held_back(db, selection)
-    write(f'{{"name": {json.dumps(name)}, "counts": {json.dumps(found)}, ')
+    write(f'{{"name": {json.dumps(name)}, "results": {json.dumps(str(results))}, ')
+    write(f'"counts": {json.dumps(found)}, ')
     write(f'"to_approve": {held.to_approve}, "waiting": {held.waiting}, ')
     marks = count_reviews(db, selection)
     write(f'"kept": {marks.kept}, "rejected": {marks.rejected}, ')
@@ -237,16 +242,15 @@ def _write_json(
     write(f'"causes": {json.dumps(causes)}, "jobs": [')
     for number, job in enumerate(job_statuses(db, selection)):
         write(",\n" if number else "\n")
-        write(json.dumps(_job_json(job, folder)))
+        write(json.dumps(_job_json(job, results)))
     write("\n]}\n")
     sys.stdout.flush()
 
 
-def _job_json(job: JobStatus, folder: RunFolder) -> dict[str, JsonValue]:
+def _job_json(job: JobStatus, results: Location) -> dict[str, JsonValue]:
     error: JsonValue = None
     if job.error_code is not None:
         error = {"code": job.error_code, "message": job.error}
-    root = folder.root.absolute()
     return {
         "id": job.id,
         "model": job.model,
@@ -254,7 +258,7 @@ def _job_json(job: JobStatus, folder: RunFolder) -> dict[str, JsonValue]:
         "attempts": job.attempts,
         "request_id": job.request_id,
         "reused": reused_json(_reused_from(job)),
-        "files": [_file_json(root, file) for file in job.files],
+        "files": [_file_json(results, file) for file in job.files],
         "error": error,
     }
 
@@ -264,9 +268,9 @@ def _reused_from(job: JobStatus) -> str | None:
     return next((file.reused_from for file in job.files if file.is_latest), None)
 
 
-def _file_json(root: Path, file: Result) -> JsonObject:
+def _file_json(results: Location, file: Result) -> JsonObject:
     return {
-        "path": str(root / file.path),
+        "path": results.of(file.path),
         "bytes": file.bytes,
         "sha256": file.sha256,
         "pick": file.pick,

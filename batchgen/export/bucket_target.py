@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import mimetypes
+from threading import BoundedSemaphore
 from typing import TYPE_CHECKING
 
 from batchgen.concurrency import map_in_threads
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 MARKER = f"{WORK}/export.json"
 UNITS = f"{WORK}/units.jsonl"
+UPLOADS_AT_ONCE = 8
+"""Each has up to 32 MiB in memory."""
 
 
 class BucketDestination:
@@ -39,6 +42,7 @@ class BucketDestination:
         name = hashlib.sha256(location.url.encode()).hexdigest()[:16]
         self._work = run_folder / "exports" / name
         self._sent: set[Path] = set()
+        self._uploads = BoundedSemaphore(UPLOADS_AT_ONCE)
         self._journal: Journal | None = None
 
     @property
@@ -82,7 +86,8 @@ class BucketDestination:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
             size = part.stat().st_size
         kind = mimetypes.guess_type(path)[0] or "application/octet-stream"
-        self._bucket.replace(part, path, ObjectFacts(size, digest, kind, ""))
+        with self._uploads:
+            self._bucket.replace(part, path, ObjectFacts(size, digest, kind, ""))
         self._sent.add(part)
 
     def publish(self, part: Path, path: str) -> int:

@@ -11,7 +11,7 @@ items.py              one entry of `jobs`; sweeps.py: its cells, from matrix.py 
 job_builder.py        a cell → a checked job, with compiled_input.py, dependencies.py, templates/
 literal_jobs.py       an entry without templates → its job, in one step
 local_files.py        paths of the user's own files in inputs
-naming.py             file names of a job; identifiers.py: its id and tags
+naming.py             file names of a job; job_ids.py: its id; identifiers.py: rules of ids and tags
 stray_templates.py    texts that are likely mistakes, such as a template where none is read
 problem_location.py   where a problem of a cell is reported; problems.py collects them all
 schema_validation.py  the manifest's own schema; editor_schema.py: the models' part of it

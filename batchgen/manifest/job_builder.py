@@ -15,12 +15,12 @@ from batchgen.jobs import (
     JsonValue,
     RejectedJob,
     canonical_json,
-    content_id,
 )
 from batchgen.manifest.compiled_input import compile_input
 from batchgen.manifest.dependencies import references
 from batchgen.manifest.header_checks import unknown_model
-from batchgen.manifest.identifiers import refuse_misleading_id, render_id, render_tag
+from batchgen.manifest.identifiers import render_tag
+from batchgen.manifest.job_ids import JobIds
 from batchgen.manifest.local_files import forged_problem
 from batchgen.manifest.naming import NameValues, render_name, with_short_size
 from batchgen.manifest.parsing.nodes import place_of
@@ -30,7 +30,6 @@ from batchgen.manifest.problems import SKIPPED
 from batchgen.manifest.prompts import WildcardError
 from batchgen.manifest.schema_validation import with_key_hints
 from batchgen.manifest.stray_templates import foreign_syntax, may_be_odd, odd_text
-from batchgen.manifest.sweeps import cell_suffix
 from batchgen.manifest.templates.problems import TemplateProblem
 from batchgen.manifest.templates.typed import coerce
 from batchgen.models.file_rules import has_only_urls
@@ -84,13 +83,11 @@ class JobBuilder:
         self._locator = ProblemLocator(item, reporter, manifest)
         self._compiled_inputs: dict[str, CompiledInput] = {}
         self._name_template = item.name or manifest.output.name
-        self._head = manifest.sweeps.get(item.literal_id or "") if item.is_sweep else None
-        # If the id is a template, `_suffixed_id` finds out whether it needs a suffix.
-        self._is_duplicate_sweep = self._head is not None and not self._head.is_at(
+        head = manifest.sweeps.get(item.literal_id or "") if item.is_sweep else None
+        self._is_duplicate_sweep = head is not None and not head.is_at(
             item.node.place, item.part.path
         )
-        self._sweep = sweep
-        self._may_need_suffix = item.is_sweep and item.literal_id is None
+        self._ids = JobIds(item, sweep, head)
         self._rows_at = reporter.path if item.rows is None else item.rows.path
         self._file = str(self._rows_at)
         self._line = item.node.place.line
@@ -167,7 +164,7 @@ class JobBuilder:
         drawn_id, values = self._drawn(compiled, filled.values if filled else values, cell)
         checked = self._checked(compiled, values, written_at, filled)
         self._warn_of_texts(compiled, checked.values, variables, cell)
-        job_id = drawn_id or self._job_id(compiled.model, checked.body, cell)
+        job_id = drawn_id or self._ids.of(compiled.model, checked.body, cell)
         tags = self._tags(job_id, variables)
         given = {**checked.values, **filled.written} if filled else checked.values
         return Job(
@@ -267,7 +264,7 @@ class JobBuilder:
         if prompts is None:
             return None, values
         try:
-            job_id = self._job_id(compiled.model, canonical_json(values), cell)
+            job_id = self._ids.of(compiled.model, canonical_json(values), cell)
         except ValueError:
             return None, values  # checking the input reports it
         try:
@@ -352,31 +349,10 @@ class JobBuilder:
         """The id of a job that cannot be built; None if it is made from its content."""
         try:
             if self._item.id is not None:
-                return self._suffixed_id(self._item.id, cell)
-            return self._file_id(self._compiled_input(cell).model, cell) if cell.file else None
+                return self._ids.rendered(self._item.id, cell)
+            return self._ids.of_file(self._compiled_input(cell).model, cell) if cell.file else None
         except CellError:
             return None
-
-    def _file_id(self, model: Model, cell: Cell) -> str:
-        return f"{model.alias}-{cell_suffix(self._sweep.whole_head, cell)}"
-
-    def _job_id(self, model: Model, body: str, cell: Cell) -> str:
-        if self._item.id is not None:
-            return self._suffixed_id(self._item.id, cell)
-        if cell.file:
-            return self._file_id(model, cell)
-        job_id = content_id(model.id, body)
-        return f"{job_id}-{cell.repeat}" if cell.repeat > 1 else job_id
-
-    def _suffixed_id(self, template: CompiledText, cell: Cell) -> str:
-        job_id = render_id(template, cell.variables)
-        if self._may_need_suffix and self._head is None:
-            self._head = self._sweep.suffix_head(cell)
-            self._may_need_suffix = False
-        if self._head is not None and (suffix := cell_suffix(self._head, cell)):
-            job_id = f"{job_id}-{suffix}"
-        refuse_misleading_id(job_id, template)
-        return job_id
 
     def _tags(self, job_id: str, variables: Variables) -> tuple[str, ...]:
         tags = self._item.tags

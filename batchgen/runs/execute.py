@@ -14,7 +14,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from batchgen.concurrency import stop_signals
-from batchgen.engine.events import JobMoved, RunStarted, Warned
+from batchgen.engine.events import JobMoved, Noted, RunStarted, Warned
 from batchgen.engine.guessed_outputs import SiftedApi
 from batchgen.engine.ports import Ports
 from batchgen.engine.reuse import Reuse
@@ -23,12 +23,12 @@ from batchgen.errors import BatchgenError
 from batchgen.jobs import JobState
 from batchgen.pauses import Pause, PauseReason
 from batchgen.runs.account import account_of
-from batchgen.runs.estimates import UNASKED, Funds, price_list
+from batchgen.runs.estimates import UNASKED, Funds
 from batchgen.runs.input_survey import refuse_broken
 from batchgen.runs.journal import Journal, MetadataFile, renew_if_stale
 from batchgen.runs.last_run import LastRunFile
 from batchgen.runs.notifications import notifying, recipients
-from batchgen.runs.options import effective_policy, engine_policy
+from batchgen.runs.options import engine_policy
 from batchgen.runs.ownership import recorded_provider
 from batchgen.runs.ports import allow_open_files, connected, files_of, input_images_of, own_files_of
 from batchgen.runs.recovery_log import RecoveryLog
@@ -45,7 +45,7 @@ from batchgen.runs.supervision import (
     watch_folder,
 )
 from batchgen.runs.tuning import Tuner
-from batchgen.runs.vendor_facts import facts_before_run, funds_of, pause_or_refuse_outdated
+from batchgen.runs.vendor_facts import facts_before_run
 from batchgen.runs.workload import take_stock, take_stock_again
 from batchgen.state import manual_actions
 from batchgen.state.approvals import held_back
@@ -61,16 +61,12 @@ if TYPE_CHECKING:
     from batchgen.engine.events import Event, Listener
     from batchgen.engine.policy import EnginePolicy
     from batchgen.engine.scheduler import RunEnd
-    from batchgen.runcomfy.client import RunComfy
     from batchgen.runs.context import RunContext, World
-    from batchgen.runs.drift import LiveRules
-    from batchgen.runs.estimates import PriceList
     from batchgen.runs.ingest import StreamingIngest
     from batchgen.runs.input_images import InputImages
     from batchgen.runs.options import RunOptions
     from batchgen.runs.ports import OpenFiles
     from batchgen.runs.startup import StartedRun
-    from batchgen.runs.tuning import PricesFor
     from batchgen.runs.workload import Workload
     from batchgen.state.database import Connection
     from batchgen.state.store import Store
@@ -161,6 +157,9 @@ async def _work_through(started: StartedRun, emit: Listener) -> Summary:
                 await store.run(recorded_provider),
             )
         )
+        if context.options.emulator and (bucket := context.manifest.output.bucket):
+            text = f"a rehearsal: results stay in {context.folder.root}, and {bucket} is not used"
+            emit(Noted(text, on_screen=True))
         early_warnings = started.problems.warnings
         for warning in early_warnings:
             emit(Warned(str(warning)))
@@ -183,6 +182,7 @@ async def _work_through(started: StartedRun, emit: Listener) -> Summary:
             warnings=started.problems.warnings,
             funds=ended.funds,
             reused=await store.run(count_reused),
+            results_in=str(context.results),
         )
 
 
@@ -240,7 +240,7 @@ async def work(
         with first_error_only():
             collecting = workload.is_collecting
             await refuse_broken(images, store, workload.selection, emit, collecting=collecting)
-        facts = await _facts_before_run(
+        facts = await facts_before_run(
             context, store, workload, api, emit, streams=ingest is not None
         )
         opening = own_files_of(context, api, collecting=workload.is_collecting)
@@ -281,48 +281,6 @@ async def _reuse_results(
     if not await reuse_first(Reuse(store, results, images, emit), store, workload):
         return workload
     return await store.run(take_stock_again, workload)
-
-
-@dataclass(frozen=True, slots=True)
-class _Facts:
-    """What the vendor says before the run submits anything."""
-
-    rules: LiveRules
-    outdated: Pause | None
-    funds: Funds
-    prices: PriceList
-    prices_for: PricesFor
-
-
-async def _facts_before_run(
-    context: RunContext,
-    store: Store,
-    workload: Workload,
-    api: RunComfy,
-    emit: Listener,
-    *,
-    streams: bool,
-) -> _Facts:
-    """Raises InputError for an input or a price that the run cannot go on with."""
-    catalog = context.manifest.catalog
-    late_models = tuple(catalog.models) if streams else ()
-    live = await facts_before_run(context, api, workload, late_models)
-    rules = live.rules(context.manifest.policy)
-    outdated = await pause_or_refuse_outdated(store, rules, workload)
-    funds = await funds_of(context, store, workload, live)
-    if short_of_funds := funds.warning():
-        emit(Warned(short_of_funds))
-    prices_for = partial(
-        price_list,
-        api,
-        models=workload.priced,
-        catalog=catalog,
-        may_come=late_models,
-        known=live.facts,
-    )
-    policy = effective_policy(context.manifest.policy, context.options)
-    prices = await prices_for(policy, collecting=workload.is_collecting)
-    return _Facts(rules, outdated, funds, prices, prices_for)
 
 
 def _within_limits(

@@ -18,6 +18,7 @@ from batchgen.engine.events import Draining, JobMoved, ModelRefused, Notified, P
 from batchgen.errors import BatchgenError, ExitCode
 from batchgen.jobs import JobState, counts_line
 from batchgen.notify import Message, Notify, Occasion, Severity, deliver, read_address
+from batchgen.runs.ownership import results_of
 from batchgen.state.costs import money, money_line
 from batchgen.state.database import reading
 from batchgen.state.queries import counts, totals
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from batchgen.runs.folder import RunFolder
     from batchgen.runs.summary import Summary
     from batchgen.state.records import Money
+    from batchgen.storage.locations import Location
 
 
 CAUSE_LIMIT = 200
@@ -49,16 +51,17 @@ class Cause:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """The figures of a run."""
+    """The figures of a run, and where its results are."""
 
     counts: Mapping[JobState, int]
     money: Money
+    results: Location
 
 
 def read_standing(folder: RunFolder) -> Standing:
     """Read the figures from the state. Blocks; raises the tree's errors."""
     with reading(folder.state) as db:
-        return Standing(totals(counts(db)), money(db))
+        return Standing(totals(counts(db)), money(db), results_of(db, folder).absolute())
 
 
 def message(
@@ -68,7 +71,8 @@ def message(
     parts = [f"{name}: {plain_text(cause.text, CAUSE_LIMIT)}"]
     if figures is not None:
         parts += [counts_line(figures.counts), money_line(figures.money)]
-    parts += [format_duration(seconds), str(folder.root.absolute())]
+    where = folder.root.absolute() if figures is None else figures.results
+    parts += [format_duration(seconds), str(where)]
     if report := report_of(folder):
         parts.append(f"report: {report}")
     return Message(f"batchgen: {name}", " · ".join(parts), cause.severity)

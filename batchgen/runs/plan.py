@@ -195,7 +195,8 @@ class Plan:
     `money` says is spent. `outdated` are the jobs to do that the vendor no longer takes. `offline`:
     the vendor was not to be asked. `throttled` are the seconds between two submits of a model that
     the vendor allowed when it throttled last, where that is slower than the limits. `saved` is what
-    the jobs to be reused would have cost.
+    the jobs to be reused would have cost. `shares`: other runs may use a part of the limits.
+    `bucket` is the manifest's, for the results of real runs.
     """
 
     name: str
@@ -213,9 +214,15 @@ class Plan:
     throttled: Mapping[str, float] = field(default_factory=dict)
     offline: bool = False
     rehearsal: bool = False
+    shares: bool = False
     warnings: tuple[Problem, ...] = ()
     saved: Cost = field(default_factory=Cost)
     files: FilesToSend = field(default_factory=FilesToSend)
+    bucket: str = ""
+
+    @property
+    def results(self) -> str:
+        return str(self.folder) if self.rehearsal or not self.bucket else self.bucket
 
     @property
     def total(self) -> PlanCounts:
@@ -243,6 +250,7 @@ class Plan:
         return {
             "name": self.name,
             "folder": str(self.folder),
+            "results": self.results,
             "total": {**self.total.to_json()},
             "models": {
                 name: {
@@ -264,6 +272,7 @@ class Plan:
             "throttled_to_per_minute": {
                 model: round(60.0 / interval, 2) for model, interval in self.throttled.items()
             },
+            "limits_shared": self.shares,
             "models_never_timed": [*self.untimed],
             "changed": [
                 {"id": one.id, "state": one.state, "input": [c.to_json() for c in changes_of(one)]}

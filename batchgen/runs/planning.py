@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from batchgen.engine.auto_concurrency import AUTO_START
 from batchgen.errors import BatchgenError, UsageError
+from batchgen.manifest.policy import SHARED
 from batchgen.manifest.problems import ProblemLog
 from batchgen.models.billing import BILLED
 from batchgen.runcomfy.base import api_base, is_loopback
@@ -26,7 +27,7 @@ from batchgen.runs.fingerprint import fingerprint_of
 from batchgen.runs.folder import RunFolder
 from batchgen.runs.lost_state import find_lost
 from batchgen.runs.options import RunOptions, effective_policy, engine_policy
-from batchgen.runs.ownership import is_rehearsal, refuse_other_manifest
+from batchgen.runs.ownership import is_rehearsal, refuse_other_manifest, results_of
 from batchgen.runs.plan import FilesToSend, ModelPlan, Plan
 from batchgen.runs.prepare import checked_manifest, read_with_environment
 from batchgen.runs.reuse import count_reusable, finder_of
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
     from batchgen.state.planned import Outlook
     from batchgen.state.records import JobHistory
     from batchgen.state.results import ListedJob
+    from batchgen.storage.locations import Location
 
 
 MOST_CHANGES = 1000
@@ -169,6 +171,7 @@ class _Desk:
         return Plan(
             name=self.manifest.name,
             folder=folder.root,
+            bucket=self.manifest.output.bucket,
             models=models,
             money=money(self.db),
             budget=policy.budget,
@@ -188,6 +191,7 @@ class _Desk:
             warnings=self.warnings,
             offline=offline,
             rehearsal=self.options.emulator or is_rehearsal(self.db),
+            shares=policy.account == SHARED and not self.options.emulator,
             saved=sum((self._saved(model) for model in self.reusable), Cost()),
             files=self._files(),
         )
@@ -249,6 +253,7 @@ class Listing:
 
     name: str
     folder: RunFolder
+    results: Location
     jobs: Iterator[tuple[ListedJob, JobHistory | None]]
     warnings: tuple[Problem, ...] = ()
 
@@ -283,7 +288,8 @@ def named_jobs(
         if fingerprint_of(manifest).is_of(get_meta(db, Meta.INPUTS)):
             _look_up(db, names, every_job, "main.job")
             with closing(remembered_jobs(db, selection.where())) as jobs:
-                yield Listing(manifest.name, folder, _with_history(db, jobs))
+                found = _with_history(db, jobs)
+                yield Listing(manifest.name, folder, results_of(db, folder), found)
             return
     options = RunOptions(emulator=emulator, selection=selection)
     with _held_against_state(path, options, world) as (listing, outlook):
@@ -307,7 +313,8 @@ def _held_against_state(
             state_to_compare(manifest, options) as (state, db),
             foreseen(db, staging, state, wishes_of(options)) as outlook,
         ):
-            yield Listing(manifest.name, folder, iter(()), log.warnings), outlook
+            results = results_of(db, folder)
+            yield Listing(manifest.name, folder, results, iter(()), log.warnings), outlook
 
 
 def _look_up(db: Connection, names: Sequence[str], every_job: str, *tables: str) -> None:

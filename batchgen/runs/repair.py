@@ -43,6 +43,7 @@ from batchgen.runs.ownership import (
 )
 from batchgen.runs.ports import connected, files_of
 from batchgen.runs.recovery_log import RecoveryLog
+from batchgen.runs.result_bucket import claim_prefix, finish_bucket
 from batchgen.runs.verify import Damage, check_files
 from batchgen.state.database import open_for_reading, open_for_writing, transaction, translated
 from batchgen.state.files import fetch_again, result_numbered
@@ -214,7 +215,7 @@ class Repair:
         if self.ended.stopped_by is not None:
             return 128 + self.ended.stopped_by
         if self.ended.pause is not None:
-            return ExitCode.IO_ERROR
+            return self.ended.pause.exit_code
         return ExitCode.SOME_FAILED if self.not_downloaded or self.out_of_reach else ExitCode.DONE
 
 
@@ -242,6 +243,7 @@ def repair(path: Path, options: RunOptions, world: World, listeners: Listeners) 
         claim_for_provider(db, place.provider, folder)
         refuse_other_manifest(db, place.manifest)
         claim_results(db, place.results, folder)
+        claim_prefix(place, db)
         return _repair(place, db, listeners)
 
 
@@ -255,7 +257,10 @@ def _repair(place: RunContext, db: Connection, listeners: Listeners) -> Repair:
     aside = _set_again(results, db, again)
     catch_up(place.folder.metadata, db)
     jobs = [seq for seq, _, _ in select_jobs(db, selection, (JobState.FETCHING,))]
+    began = place.world.now()
     ended = asyncio.run(redownload(place, db, jobs, listeners.event)) if jobs else Ended()
+    if ended.pause is None:
+        finish_bucket(place, began, listeners.event)
     return Repair(
         mended=_mended(db, again),
         not_downloaded=tuple(not_downloaded(db, selection)),

@@ -18,10 +18,11 @@ from batchgen.runs.ownership import known_run_id
 from batchgen.storage.locations import BucketLocation
 from batchgen.storage.results import open_bucket
 from batchgen.storage.stamps import METADATA
+from batchgen.text import plural
 
 if TYPE_CHECKING:
     import signal
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from batchgen.engine.events import Listener
     from batchgen.jobs import JsonObject
@@ -81,19 +82,40 @@ def read_claim(location: BucketLocation) -> JsonObject:
         return {}
 
 
-def copy_metadata(context: RunContext) -> None:
-    """Put metadata.jsonl beside the results. Blocks. Raises the tree's errors."""
+def finish_bucket(context: RunContext, before: float, emit: Listener) -> None:
+    """Copy metadata.jsonl, and remove half uploads begun before (epoch seconds). Blocks."""
+    if isinstance(context.results, BucketLocation):
+        for warned in _copy_metadata(context):
+            emit(warned)
+        for noted in _remove_half_uploads(context, before):
+            emit(noted)
+
+
+def _copy_metadata(context: RunContext) -> list[Warned]:
     location, file = context.results, context.folder.metadata
-    if isinstance(location, BucketLocation) and file.exists():
-        open_bucket(location).put_lines(file, METADATA)
+    assert isinstance(location, BucketLocation)
+    try:
+        if file.exists():
+            open_bucket(location).put_lines(file, METADATA)
+    except BatchgenError as exc:
+        return [_out_of_date(location, exc.what)]
+    return []
 
 
-def remove_half_uploads(context: RunContext, before: float) -> int:
-    """Return how many there were. Blocks. Raises BucketError."""
+def _out_of_date(location: BucketLocation, why: str) -> Warned:
+    return Warned(f"{location.of(METADATA)} is not up to date: {why}; the next run copies it")
+
+
+def _remove_half_uploads(context: RunContext, before: float) -> list[Noted]:
     location = context.results
-    if not isinstance(location, BucketLocation):
-        return 0
-    return open_bucket(location).remove_half_uploads(before)
+    assert isinstance(location, BucketLocation)
+    try:
+        count = open_bucket(location).remove_half_uploads(before)
+    except BucketError as exc:
+        # Not everyone may list them, and nothing depends on it.
+        return [Noted(exc.what)]
+    removed = Noted(f"{plural(count, 'half upload')} of earlier runs removed")
+    return [removed] if count else []
 
 
 @dataclass(slots=True)
@@ -106,54 +128,31 @@ class BucketKeeper:
 
     async def work(self) -> None:
         """Return at once for results that are in a folder."""
-        if not self._has_bucket:
-            return
         loop, pause = asyncio.get_running_loop(), EVERY
-        while True:
+        while isinstance(self.context.results, BucketLocation):
             await asyncio.sleep(pause)
             start = loop.time()
-            await self._copy()
+            await self._do(partial(_copy_metadata, self.context))
             pause = max(EVERY, AT_MOST * (loop.time() - start))
-
-    @property
-    def _has_bucket(self) -> bool:
-        return isinstance(self.context.results, BucketLocation)
 
     async def end(self, pause: Pause | None, stopped_by: signal.Signals | None) -> None:
         """Make the last copy, and remove what earlier runs left of uploads."""
-        if not self._has_bucket or (pause is not None and pause.reason is PauseReason.BUCKET):
+        location = self.context.results
+        is_away = pause is not None and pause.reason is PauseReason.BUCKET
+        if is_away or not isinstance(location, BucketLocation):
             return
-        is_stopped = stopped_by is not None
-        limit = LAST_COPY_WHEN_STOPPED if is_stopped else LAST_COPY
+        limit = LAST_COPY if stopped_by is None else LAST_COPY_WHEN_STOPPED
         try:
             async with asyncio.timeout(limit):
-                is_copied = await self._copy()
-                if is_copied and not is_stopped:
-                    await self._tidy()
+                await self._do(partial(_copy_metadata, self.context))
+                if stopped_by is None:
+                    await self._do(partial(_remove_half_uploads, self.context, self.began))
         except TimeoutError:
-            self._warn(f"it took longer than {limit:.0f} s")
+            self.emit(_out_of_date(location, f"it took longer than {limit:.0f} s"))
 
-    async def _copy(self) -> bool:
-        try:
-            await in_daemon_thread(partial(copy_metadata, self.context), "metadata.jsonl")
-        except BatchgenError as exc:
-            self._warn(exc.what)
-            return False
-        return True
-
-    def _warn(self, why: str) -> None:
-        where = self.context.results.of(METADATA)
-        self.emit(Warned(f"{where} is not up to date: {why}; the next run copies it"))
-
-    async def _tidy(self) -> None:
-        work = partial(remove_half_uploads, self.context, self.began)
-        try:
-            count = await in_daemon_thread(work, "half uploads")
-        except BucketError as exc:
-            self.emit(Noted(exc.what))
-            return
-        if count:
-            self.emit(Noted(f"{count} half uploads of earlier runs were removed"))
+    async def _do(self, work: Callable[[], Sequence[Warned | Noted]]) -> None:
+        for event in await in_daemon_thread(work, "bucket"):
+            self.emit(event)
 
 
 @asynccontextmanager

@@ -6,11 +6,14 @@ import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from batchgen.errors import UsageError
 from batchgen.references import as_written
+from batchgen.runs.ownership import results_of
 from batchgen.state.conditions import VISIBLE
 from batchgen.state.database import reading
 from batchgen.state.queries import Selection
 from batchgen.state.results import job_histories
+from batchgen.storage.locations import FolderLocation, parse_location
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from batchgen.jobs import JobState, JsonObject
     from batchgen.runs.folder import RunFolder
     from batchgen.state.records import FileRow, JobHistory
+    from batchgen.storage.locations import Location
 
 
 EVERYTHING = Selection()
@@ -26,12 +30,12 @@ EVERYTHING = Selection()
 
 @dataclass(frozen=True, slots=True)
 class ResultFile:
-    """A verified file; its `path` is absolute, `seconds` is a video's length.
+    """A verified file. `location` is an absolute path, or `s3://…` of a file in a bucket.
 
-    `pick` is a person's: "keep", "reject" or None.
+    `seconds` is a video's length; `pick` is a person's: "keep", "reject" or None.
     """
 
-    path: Path
+    location: str
     media_type: str
     bytes: int
     sha256: str
@@ -39,6 +43,18 @@ class ResultFile:
     height: int
     seconds: float | None
     pick: str | None
+
+    @property
+    def path(self) -> Path:
+        """Raises UsageError for a file in a bucket."""
+        location = parse_location(self.location)
+        if isinstance(location, FolderLocation):
+            return location.root
+        raise UsageError(
+            "this result is in a bucket, and has no path on this machine",
+            where=self.location,
+            next_step="use its location, or export the results into a folder",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +84,13 @@ def job_results(folder: RunFolder, selection: Selection = EVERYTHING) -> Iterato
     Raises MissingFileError if nothing was run, and the state's errors.
     """
     condition, values = selection.where()
-    root = folder.root.absolute()
     with reading(folder.state) as db:
+        results = results_of(db, folder).absolute()
         for job in job_histories(db, (f"{VISIBLE} AND {condition}", values)):
-            yield _result(job, root)
+            yield _result(job, results)
 
 
-def _result(history: JobHistory, root: Path) -> JobResult:
+def _result(history: JobHistory, results: Location) -> JobResult:
     job, attempts = history.job, history.attempts
     last = attempts[-1] if attempts else None
     costs = [attempt.cost for attempt in attempts if attempt.cost is not None]
@@ -84,7 +100,7 @@ def _result(history: JobHistory, root: Path) -> JobResult:
         state=job.state,
         input=json.loads(as_written(last.body if last else job.body)),
         tags=tuple(json.loads(job.tags)),
-        files=tuple(_file(file, root) for file in last.files if file.path) if last else (),
+        files=tuple(_file(file, results) for file in last.files if file.path) if last else (),
         cost=sum(costs) if costs else None,
         attempts=len(attempts),
         request_id=last.request_id if last else None,
@@ -93,7 +109,7 @@ def _result(history: JobHistory, root: Path) -> JobResult:
     )
 
 
-def _file(file: FileRow, root: Path) -> ResultFile:
+def _file(file: FileRow, results: Location) -> ResultFile:
     assert file.path is not None, "only verified files have a path"
     assert file.media_type is not None
     assert file.sha256 is not None
@@ -101,7 +117,7 @@ def _file(file: FileRow, root: Path) -> ResultFile:
     assert file.width is not None
     assert file.height is not None
     return ResultFile(
-        path=root / file.path,
+        location=results.of(file.path),
         media_type=file.media_type,
         bytes=file.bytes,
         sha256=file.sha256,

@@ -35,7 +35,7 @@ class Summary:
 
     `held` are jobs that were asked for and wait: for approvals, or for jobs they need. `warnings`
     are the manifest's, where its jobs had to be read. `reused` are done jobs with another run's
-    result.
+    result. `results_in` is the folder or bucket that has the results.
     """
 
     name: str
@@ -50,6 +50,7 @@ class Summary:
     warnings: tuple[Problem, ...] = ()
     funds: Funds = UNASKED
     reused: int = 0
+    results_in: str = ""
 
     @property
     def exit_code(self) -> ExitCode:
@@ -77,6 +78,7 @@ class Summary:
         return {
             "name": self.name,
             "folder": str(self.folder),
+            "results": self.results_in or str(self.folder),
             "counts": {state.value: count for state, count in self.counts.items()},
             "submitted": self.submitted,
             "reused": self.reused,

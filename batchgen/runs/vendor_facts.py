@@ -9,8 +9,10 @@ from __future__ import annotations
 import asyncio
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
+from batchgen.engine.events import Warned
 from batchgen.errors import InputError, TokenError, UsageError
 from batchgen.models.catalog import bundled
 from batchgen.pauses import Pause, PauseReason, pause_for
@@ -29,6 +31,7 @@ from batchgen.runs.estimates import (
     Funds,
     PriceSources,
     cost_of,
+    price_list,
     published_price,
 )
 from batchgen.runs.options import effective_policy
@@ -38,13 +41,16 @@ from batchgen.state.due import pending_bodies, pending_work
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Iterable, Mapping
 
+    from batchgen.engine.events import Listener
     from batchgen.manifest.header import Manifest
     from batchgen.manifest.policy import Policy
     from batchgen.models.catalog import Catalog, Model
     from batchgen.runcomfy.client import RunComfy
     from batchgen.runcomfy.outcomes import Halted
     from batchgen.runs.context import RunContext, World
+    from batchgen.runs.estimates import PriceList
     from batchgen.runs.options import RunOptions
+    from batchgen.runs.tuning import PricesFor
     from batchgen.runs.workload import Workload
     from batchgen.state.database import Connection
     from batchgen.state.selection import Selection
@@ -224,7 +230,52 @@ async def _balance(api: RunComfy, env: Mapping[str, str]) -> float | NoAnswer | 
 SHOWN_RULES = 20
 
 
+@dataclass(frozen=True, slots=True)
+class FactsBeforeRun:
+    """What the vendor says before a run submits anything. `outdated`: inputs it takes no longer."""
+
+    rules: LiveRules
+    outdated: Pause | None
+    funds: Funds
+    prices: PriceList
+    prices_for: PricesFor
+
+
 async def facts_before_run(
+    context: RunContext,
+    store: Store,
+    workload: Workload,
+    api: RunComfy,
+    emit: Listener,
+    *,
+    streams: bool,
+) -> FactsBeforeRun:
+    """Raises InputError for an input or a price that the run cannot go on with.
+
+    `streams`: jobs of any model may still come.
+    """
+    catalog = context.manifest.catalog
+    late_models = tuple(catalog.models) if streams else ()
+    live = await _of_models(context, api, workload, late_models)
+    rules = live.rules(context.manifest.policy)
+    outdated = await _pause_or_refuse_outdated(store, rules, workload)
+    funds = await _funds_of(context, store, workload, live)
+    if short_of_funds := funds.warning():
+        emit(Warned(short_of_funds))
+    prices_for = partial(
+        price_list,
+        api,
+        models=workload.priced,
+        catalog=catalog,
+        may_come=late_models,
+        known=live.facts,
+    )
+    policy = effective_policy(context.manifest.policy, context.options)
+    prices = await prices_for(policy, collecting=workload.is_collecting)
+    return FactsBeforeRun(rules, outdated, funds, prices, prices_for)
+
+
+async def _of_models(
     context: RunContext, api: RunComfy, workload: Workload, late_models: Iterable[str]
 ) -> VendorFacts:
     """What the vendor currently says, if there is something to submit."""
@@ -235,7 +286,7 @@ async def facts_before_run(
     return await ask_vendor(api, models, env, BEFORE_A_RUN, context.manifest.catalog)
 
 
-async def pause_or_refuse_outdated(
+async def _pause_or_refuse_outdated(
     store: Store, rules: LiveRules, workload: Workload
 ) -> Pause | None:
     """Check what is to be submitted against the vendor's current schemas.
@@ -264,7 +315,7 @@ def _sentences(outdated: RefusedJobs) -> str:
     return "\n".join([what, *shown, *more])
 
 
-async def funds_of(
+async def _funds_of(
     context: RunContext, store: Store, workload: Workload, live: VendorFacts
 ) -> Funds:
     if live.balance is None:

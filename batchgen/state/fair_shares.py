@@ -72,10 +72,16 @@ def part_of(run: str, limit: int, demands: Mapping[str, Demand], resting: int = 
     held = max(mine.reserved, mine.used)
     others = {name: one for name, one in demands.items() if name != run}
     free = limit - held - sum(one.reserved for one in others.values()) - resting
+    lacks = {name: max(0, target[name] - one.reserved) for name, one in others.items()}
     if held < target[run]:
+        if target[run] == 1:
+            # Of less than one for each, what is free is for those that have waited longer: whoever
+            # asks right after a part came back would get it every time.
+            waiting = (name for name, one in others.items() if one.last_used < mine.last_used)
+            free -= sum(lacks[name] for name in waiting)
         held += max(0, min(free, target[run] - held))
         return Part(held, held)
-    lacking = sum(max(0, target[name] - one.reserved) for name, one in others.items())
+    lacking = sum(lacks.values())
     given = max(0, min(lacking - free, held - target[run]))
     return Part(held, held - given)
 

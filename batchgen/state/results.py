@@ -80,7 +80,8 @@ def foreseen_jobs(outlook: Outlook, *, only_due: bool = False) -> Generator[List
         outlook.db,
         "SELECT today.id, today.model, today.body, today.tags,"
         " (SELECT json_group_array(needs) FROM incoming.need AS need WHERE need.job = today.seq),"
-        " today.file, today.line, iif(own IN ('pending', 'blocked'), planned.state, own),"
+        " today.file, today.line,"
+        " iif(planned.own IN ('pending', 'blocked'), planned.state, planned.own),"
         " planned.changed, planned.due, planned.waiting, 1, coalesce(planned.seq, diff.moved)"
         " FROM temp.planned JOIN incoming.job AS today ON today.seq = planned.today"
         " JOIN temp.difference AS diff ON diff.today = planned.today"

@@ -161,4 +161,6 @@ def test_what_account_can_be_is_said_before_anything_is_sent(shell: Shell) -> No
     assert "--account" in shell.expect(64, "run", "m.yaml", "--account", "all").err
     with pytest.raises(UsageError, match="'own' or 'shared'"):
         RunOptions(account="everyone")  # type: ignore[arg-type]
+    shell.manifest(2, run={"account": "shared"})
+    assert shell.expect(0, "plan", "m.yaml", "--offline", "--json").document["limits_shared"]
     assert "--account=shared" in RunOptions(account="shared").command(Path("m.yaml"))

@@ -70,7 +70,7 @@ def test_the_stamp_of_an_object_is_the_same_in_a_listing(
 
 
 @pytest.mark.parametrize(
-    ("status", "code", "why"), [(403, 65, "(HTTP 403)"), (503, 74, "cannot be reached (HTTP 503)")]
+    ("status", "code", "why"), [(403, 65, "(HTTP 403)"), (503, 69, "cannot be reached (HTTP 503)")]
 )
 @pytest.mark.parametrize("where", ["", "boat-002"])
 def test_a_bucket_that_does_not_answer_finds_no_flaws(

@@ -46,6 +46,7 @@ def test_the_command_is_told_how_the_run_ended(tmp_path: Path) -> None:
     found = told(tmp_path, seen, ExitCode.STOPPED)
     assert found["BATCHGEN_NAME"] == "boats"
     assert found["BATCHGEN_FOLDER"] == str(tmp_path / "out")
+    assert found["BATCHGEN_RESULTS"] == str(tmp_path / "out")
     assert found["BATCHGEN_MANIFEST"] == str(MANIFEST.absolute())
     assert found["BATCHGEN_EXIT_CODE"] == "75"
     assert found["BATCHGEN_PAUSED"] == "budget"

@@ -70,6 +70,13 @@ def test_the_time_says_what_the_vendor_took_when_it_throttled_last() -> None:
     assert plan.to_json()["throttled_to_per_minute"] == {T2I: 5.0}
 
 
+def test_the_time_says_that_other_runs_may_use_the_limits_too() -> None:
+    plan = replace(PLAN, shares=True)
+    said = " ".join(shown(plan).split())
+    assert "without i2v; longer while other runs share its limits" in said
+    assert plan.to_json()["limits_shared"] is True
+
+
 def test_a_plan_on_eighty_columns() -> None:
     assert (
         shown(PLAN)

@@ -36,7 +36,7 @@ def test_previews_are_made_once(done: Shell, stored: Callable[[Shell], Stored]) 
 
 
 @pytest.mark.parametrize(
-    ("status", "code", "why"), [(403, 65, "(HTTP 403)"), (503, 74, "cannot be reached (HTTP 503)")]
+    ("status", "code", "why"), [(403, 65, "(HTTP 403)"), (503, 69, "cannot be reached (HTTP 503)")]
 )
 def test_a_bucket_that_does_not_answer_ends_the_report(
     done: Shell, s3: S3Server, bucket: str, status: int, code: int, why: str

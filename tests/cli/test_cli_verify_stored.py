@@ -75,7 +75,7 @@ def test_an_object_is_read_by_one_request_and_a_quick_check_reads_none(
 @pytest.mark.parametrize("verb", ["verify", "repair"])
 @pytest.mark.parametrize(
     ("status", "code", "why"),
-    [(403, 65, "it refuses listing (HTTP 403)"), (503, 74, "cannot be reached (HTTP 503)")],
+    [(403, 65, "(HTTP 403)"), (503, 69, "cannot be reached (HTTP 503)")],
 )
 def test_a_bucket_that_does_not_answer_is_no_bucket_of_missing_files(
     in_bucket: Stored, s3: S3Server, verb: str, status: int, code: int, why: str

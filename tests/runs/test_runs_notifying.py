@@ -20,6 +20,7 @@ from batchgen.runs.options import RunOptions
 from batchgen.runs.summary import Summary
 from batchgen.state.approvals import Held
 from batchgen.state.records import Money
+from batchgen.storage.locations import FolderLocation
 from tests.notify.receivers import dead_url, receiving
 from tests.runs.run_world import lines, write_manifest
 from tests.state.state_world import T2I
@@ -71,7 +72,7 @@ def test_other_causes_name_the_job_the_model_or_the_error() -> None:
 
 
 def test_a_word_is_one_bounded_line_whatever_the_vendor_says(tmp_path: Path) -> None:
-    figures = Standing({S.DONE: 2, S.FAILED: 1}, Money(1.5, 0, 0))
+    figures = Standing({S.DONE: 2, S.FAILED: 1}, Money(1.5, 0, 0), FolderLocation(tmp_path))
     cause = Cause("first\n failure: \x1b[31m" + "x" * 1000, Severity.WARNING)
     word = notifications.message("boats", RunFolder(tmp_path), cause, figures, 3725)
     assert word.title == "batchgen: boats"

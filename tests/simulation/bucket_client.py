@@ -18,14 +18,14 @@ from botocore.exceptions import EndpointConnectionError  # type: ignore[import-u
 from obstore.exceptions import AlreadyExistsError, GenericError, PermissionDeniedError
 
 from batchgen.runs import result_bucket
-from batchgen.storage import buckets, half_uploads
+from batchgen.storage import buckets, half_uploads, stamps
 from batchgen.storage.opening import Client
 from tests.simulation.bucket import URL, BucketError, ExistsError, Trouble
 
 if TYPE_CHECKING:
     from tests.simulation.bucket import ResultBucket, StoredObject
 
-WHOLE = buckets.MOST_AT_ONCE
+WHOLE = stamps.MOST_AT_ONCE
 PREFIX = urlsplit(URL).path.strip("/")
 
 _TEXTS = {

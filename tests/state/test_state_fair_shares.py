@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from batchgen.state.fair_shares import Demand, Part, part_of, targets
@@ -161,6 +161,8 @@ def test_whoever_comes_goes_or_dies_the_sum_is_never_above_the_limit(
 
 
 @given(st.integers(1, 9), st.lists(st.integers(1, 40), min_size=1, max_size=6))
+@example(3, [1, 1, 1, 1])
+@example(5, [1, 1, 1, 1, 1, 1])
 def test_nobody_starves(limit: int, wants: list[int]) -> None:
     account = Account(limit, {str(turn): Run(one) for turn, one in enumerate(wants)})
     for turn in range(4 * len(wants)):

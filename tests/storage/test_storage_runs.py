@@ -8,17 +8,22 @@ import os
 import shutil
 import signal
 import threading
+import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.shell import T2I, Emulator, Shell, wait_until
+import batchgen
+from tests.shell import T2I, Emulator, Shell, emulating, wait_until
 from tests.storage.s3_server import S3Server
 from tests.uploads.test_uploads_bucket_runs import SECRETS, secrets_in
 
 HAS_KILL = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
 PREFIX = "night/7"
+MANY = "example/poster-2/text-to-image"
+"""Makes several pictures."""
 
 
 @dataclass
@@ -271,3 +276,154 @@ def test_a_rehearsal_keeps_everything_on_this_machine(world: Bucket) -> None:
     assert world.s3.calls == []
     kept = sorted(path.name for path in (world.user.folder / "out/files").iterdir())
     assert kept == ["job-0.png", "job-1.png"]
+
+
+def test_the_end_of_a_run_and_status_say_where_the_results_are(world: Bucket) -> None:
+    world.manifest(1)
+    on_done = 'echo "$BATCHGEN_FOLDER $BATCHGEN_RESULTS" > told.txt'
+    done = world.user.expect(0, "run", "m.yaml", "--on-done", on_done)
+    assert f"results: {world.url}" in done.out
+    done = world.user.expect(0, "run", "m.yaml", "--json")
+    assert done.document["results"] == world.url
+    folder = world.user.folder / "out"
+    assert (world.user.folder / "told.txt").read_text() == f"{folder} {world.url}\n"
+    status = world.user.expect(0, "status", "m.yaml", "--json").document
+    assert status["results"] == world.url
+    path = f"{world.url}/files/job-0.png"
+    assert status["jobs"][0]["files"][0]["path"] == path
+    assert f"results: {world.url}" in world.user.expect(0, "status", "m.yaml").out
+    assert path in world.user.expect(0, "show", "m.yaml", "job-0").out
+    plan = world.user.expect(0, "plan", "m.yaml", "--json", "--offline").document
+    assert plan["results"] == world.url
+    with world.user.at_home():
+        ((file,),) = [job.files for job in batchgen.results("m.yaml")]
+    assert file.location == path
+
+
+def test_a_plan_of_a_rehearsal_says_that_the_bucket_is_not_used(world: Bucket) -> None:
+    world.manifest(1)
+    plan = world.user.expect(0, "plan", "m.yaml", "--emulator", "--offline")
+    assert "as this is a rehearsal" in " ".join(plan.out.split())
+    done = world.user.expect(0, "run", "m.yaml", "--emulator", "--latency", "0")
+    assert f"a rehearsal: results stay in out, and {world.url} is not used" in done.err
+    assert world.s3.calls == []
+
+
+@HAS_KILL
+def test_half_uploads_of_a_run_that_died_are_removed_and_others_stay(world: Bucket) -> None:
+    world.manifest(1)
+    s3 = world.s3.client()
+    ours, other = f"{PREFIX}/files/job-0.png", "elsewhere/files/job-0.png"
+    for key in (ours, other):
+        s3.create_multipart_upload(Bucket=world.name, Key=key)
+    time.sleep(1.1)  # an upload's time has whole seconds
+    world.user.expect(0, "run", "m.yaml")
+    left = s3.list_multipart_uploads(Bucket=world.name)["Uploads"]
+    assert [upload["Key"] for upload in left] == [other]
+    s3.create_multipart_upload(Bucket=world.name, Key=ours)
+    time.sleep(1.1)
+    world.user.expect(0, "repair", "m.yaml")
+    left = s3.list_multipart_uploads(Bucket=world.name)["Uploads"]
+    assert [upload["Key"] for upload in left] == [other]
+
+
+def test_what_may_not_be_listed_is_left_and_keeps_no_run_from_its_end(world: Bucket) -> None:
+    world.manifest(2)
+    world.user.expect(0, "run", "m.yaml", "--limit", "1")
+    world.s3.refuse = lambda method, path: (
+        403 if method == "GET" and path.endswith(world.name) else None
+    )
+    world.user.expect(0, "run", "m.yaml")
+    world.s3.refuse = lambda _method, _path: None
+    world.check(2)
+    assert "half uploads cannot be looked for (403)" in world.user.log()
+
+
+@HAS_KILL
+def test_what_was_verified_before_a_kill_is_stored_without_a_second_download(
+    world: Bucket,
+) -> None:
+    world.manifest(3)
+    world.emulator.arm("file", "status", status=410, after=3, times=None)
+    go_on = threading.Event()
+
+    def hold(method: str, path: str) -> int | None:
+        if is_result(method, path):
+            go_on.wait(30)
+            return 503
+        return None
+
+    world.s3.refuse = hold
+    with world.user.start("run", "m.yaml") as going:
+        notes = world.user.folder / "out/files"
+        wait_until(lambda: len([*notes.glob("*.part.json")]) == 3, "all are verified")
+        wait_until(lambda: sum(is_result(*one) for one in world.s3.calls) == 3, "all are sent")
+        os.kill(going.pid, signal.SIGKILL)
+        going.wait()
+    go_on.set()
+    world.s3.refuse = lambda _method, _path: None
+    world.user.expect(0, "run", "m.yaml")
+    world.check(3)
+
+
+def test_repair_puts_a_missing_and_a_damaged_object_back(world: Bucket) -> None:
+    world.manifest(3)
+    world.user.expect(0, "run", "m.yaml")
+    before = {key: world.read(key) for key in world.results()}
+    s3 = world.s3.client()
+    s3.delete_object(Bucket=world.name, Key=f"{PREFIX}/files/job-0.png")
+    s3.put_object(Bucket=world.name, Key=f"{PREFIX}/files/job-1.png", Body=b"damaged")
+    world.user.expect(1, "verify", "m.yaml")
+    world.user.expect(0, "repair", "m.yaml")
+    assert world.read("files/job-1.png.damaged-1") == b"damaged"
+    s3.delete_object(Bucket=world.name, Key=f"{PREFIX}/files/job-1.png.damaged-1")
+    assert {key: world.read(key) for key in world.results()} == before
+    world.check(3)
+
+
+def test_a_file_inside_the_answer_is_stored_without_a_second_answer(world: Bucket) -> None:
+    world.emulator.arm("submit", "data_uri", times=1)
+    world.manifest(1)
+    left = [503, 503, 503, 503, 503]
+    world.s3.refuse = lambda method, path: left.pop() if left and is_result(method, path) else None
+    world.user.expect(0, "run", "m.yaml")
+    world.check(1)
+    assert not left
+
+
+def test_several_files_of_a_job(shell: Shell, s3: S3Server, bucket: str) -> None:
+    schemas = shell.folder / "schemas"
+    shutil.copytree(Path(__file__).parents[2] / "manifests/models/schemas", schemas)
+    with emulating(schemas=(schemas,)) as emulator:
+        world = Bucket(shell.using(emulator).having(**s3.env), emulator, s3, bucket)
+        jobs = [{"id": "job-0", "model": MANY, "input": {"prompt": "two", "num_images": 2}}]
+        world.user.manifest(jobs, defaults={}, output={"dir": world.url, "state": "out"})
+        world.user.expect(0, "run", "m.yaml")
+        world.check(1)
+        assert world.results() == ["files/job-0.1.jpg", "files/job-0.2.jpg"]
+
+
+@pytest.mark.parametrize("source", ["folder", "bucket"])
+@pytest.mark.parametrize("target", ["folder", "bucket"])
+def test_results_are_reused_from_wherever_they_are(
+    world: Bucket, source: str, target: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    # Other tests have an index of their own.
+    home = tmp_path_factory.mktemp("home")
+    world.user = world.user.having(XDG_STATE_HOME=str(home))
+
+    def write(where: str, name: str) -> None:
+        output = {"dir": name}
+        if where == "bucket":
+            output = {"dir": f"s3://{world.name}/{name}", "state": name}
+        world.user.manifest(2, output=output)
+        (world.user.folder / "m.yaml").rename(world.user.folder / f"{name}.yaml")
+
+    write(source, "first")
+    world.user.expect(0, "run", "first.yaml")
+    write(target, "second")
+    done = world.user.expect(0, "run", "second.yaml", "--reuse")
+    assert "2 jobs reused results of other runs" in done.said
+    assert len(world.emulator.charges()) == 2
+    world.user.expect(0, "verify", "second.yaml")
+    assert secrets_in(world.user.folder) == []

@@ -36,6 +36,10 @@ _UNTOLD = re.compile("[\0\ud800-\udfff]")
 """What only escapes in double quotes can produce, and no text may hold."""
 
 
+_ENDS = frozenset((yaml.MappingEndEvent, yaml.SequenceEndEvent))
+_BEGINS = frozenset((yaml.ScalarEvent, yaml.MappingStartEvent, yaml.SequenceStartEvent))
+
+
 class Recording:
     """The events of one job so far, with the comments that were found behind its texts.
 
@@ -64,21 +68,16 @@ class Recording:
         first = self.events[0]
         if type(first) is not yaml.MappingStartEvent or first.anchor or first.tag:
             return None
-        found = self._rest()
+        try:
+            found = self._rest()
+        except ScalarError:
+            return None
         return None if len(self.events) > MOST_NODES else found
 
-    def _rest(self) -> dict[str, JsonValue] | None:  # noqa: C901, PLR0912 - see below
+    def _rest(self) -> dict[str, JsonValue] | None:  # noqa: PLR0912 - see below
+        """Raises ScalarError."""
         # One loop, not a function for each kind of event: it runs for each word of a manifest.
-        record, comments, comment_after = (
-            self.events.append,
-            self.comments,
-            self._source.comment_after,
-        )
-        scalar, mapping, sequence = (
-            yaml.ScalarEvent,
-            yaml.MappingStartEvent,
-            yaml.SequenceStartEvent,
-        )
+        record, scalar = self.events.append, yaml.ScalarEvent
         root: dict[str, JsonValue] = {}
         within: Any = root
         above: list[Any] = []
@@ -87,39 +86,29 @@ class Recording:
         for event in self._source:
             record(event)
             kind = type(event)
-            if kind is scalar:
-                text = event.value
-                if event.tag is not None or event.anchor is not None:
-                    return None
-                style = event.style
-                if style == '"' and _UNTOLD.search(text):
-                    return None
-                if key is None and type(within) is dict:
-                    if text in within or text == MERGE_KEY or len(text) > LONGEST_NUMBER:
-                        return None
-                    key = text
-                    continue
-                value = text
-                if not style:
-                    try:
-                        value = resolve_plain(text)
-                    except ScalarError:
-                        return None
-                    if value is text and (comment := comment_after(event.end_mark.index)):
-                        comments[event.end_mark.index] = comment
-            elif kind is mapping or kind is sequence:
-                if event.tag is not None or event.anchor is not None or len(above) + 2 > DEEPEST:
-                    return None
-                if key is None and type(within) is dict:
-                    return None
-                value = {} if kind is mapping else []
-            elif kind is yaml.MappingEndEvent or kind is yaml.SequenceEndEvent:
+            if kind in _ENDS:
                 if not above:
                     return root
                 within = above.pop()
                 continue
-            else:
+            if kind not in _BEGINS or event.tag is not None or event.anchor is not None:
                 return None
+            if kind is scalar:
+                value = event.value
+                style = event.style
+                if style == '"' and _UNTOLD.search(value):
+                    return None
+                if key is None and type(within) is dict:
+                    if value in within or value == MERGE_KEY or len(value) > LONGEST_NUMBER:
+                        return None
+                    key = value
+                    continue
+                if not style:
+                    value = self._plain(event)
+            elif len(above) + 2 > DEEPEST or (key is None and type(within) is dict):
+                return None
+            else:
+                value = {} if kind is yaml.MappingStartEvent else []
             if key is not None:
                 within[key] = value
                 key = None
@@ -129,6 +118,14 @@ class Recording:
                 above.append(within)
                 within = value
         return None
+
+    def _plain(self, event: Any) -> JsonValue:
+        value = resolve_plain(event.value)
+        if value is event.value:
+            end = event.end_mark.index
+            if comment := self._source.comment_after(end):
+                self.comments[end] = comment
+        return value
 
 
 class RecordedNode(Node):
