@@ -50,12 +50,9 @@ class Trouble(Enum):
     FORBIDDEN = "403"
     GONE = "the bucket is gone"
 
-    @property
-    def passes(self) -> bool:
-        return self not in {Trouble.FORBIDDEN, Trouble.GONE}
-
 
 RANDOM = (Trouble.BUSY, Trouble.BUSY_LATE, Trouble.SILENT, Trouble.LOST)
+LONG = (Trouble.BUSY, Trouble.SILENT, Trouble.LOST, *(Trouble.FORBIDDEN, Trouble.GONE) * 2)
 
 
 class BucketError(Exception):
@@ -84,7 +81,8 @@ class Outage:
 class Shelf:
     """What a seed makes of a bucket. `foreign` are lives and seconds at which others put objects.
 
-    `rough`: how often a request goes wrong. Objects of more than `whole` bytes go in parts.
+    `rough`: how often the put of a result goes wrong; others do so less often, since most lives
+    would end with their first requests. Objects of more than `whole` bytes go in parts.
     `loses` and `contests`: how often, between two lives, all that is local is looked for in vain,
     and another run has the prefix.
     """
@@ -100,11 +98,11 @@ class Shelf:
 def shelf_of(dice: Random, rough: float) -> Shelf:
     lasts = (5.0, 60.0, 400.0, 2000.0, inf)
     return Shelf(
-        rough=min(rough, 0.3),
+        rough=max(0.1, min(rough, 0.3)) if rough else 0.0,
         whole=dice.choice((1 << 24, 1 << 24, 0)),
         outages=tuple(
-            Outage(number % 2, dice.uniform(0.0, 40.0), dice.choice(lasts), dice.choice([*Trouble]))
-            for number in range(dice.choice((0, 0, 1, 2)) if rough else 0)
+            Outage(number % 2, dice.uniform(1.0, 12.0), dice.choice(lasts), dice.choice(LONG))
+            for number in range(dice.choice((0, 1, 1, 2)) if rough else 0)
         ),
         foreign=tuple(
             (number % 2, dice.uniform(1.0, 20.0)) for number in range(dice.choice((0, 0, 1, 3)))
@@ -213,8 +211,8 @@ class ResultBucket:
             self.begun.add(sha256)
             self.unstored[sha256] = name
         trouble = self._trouble(label)
-        if trouble not in {None, Trouble.LOST, Trouble.BUSY_LATE}:
-            raise self._refused(trouble, sha256)
+        if trouble is not None and trouble not in {Trouble.LOST, Trouble.BUSY_LATE}:
+            raise BucketError(trouble)
         upload = self._begin_upload(name) if parts else ""
         if self._passes(f"{label}: {PHASES[1]}"):
             return
@@ -234,12 +232,6 @@ class ResultBucket:
             raise BucketError(trouble)
         self.unstored.pop(sha256, None)
         self.point(f"{label}: {PHASES[3]}")
-
-    def _refused(self, trouble: Trouble | None, sha256: str) -> BucketError:
-        assert trouble is not None
-        if not trouble.passes:
-            self.unstored.pop(sha256, None)
-        return BucketError(trouble)
 
     def _begin_upload(self, name: str) -> str:
         self._uploads_begun += 1
@@ -292,7 +284,8 @@ class ResultBucket:
             ),
             None,
         )
-        if found is None and self.dice.random() < self.shelf.rough:
+        rough = self.shelf.rough if label.startswith("result") else self.shelf.rough / 5
+        if found is None and self.dice.random() < rough:
             found = self.dice.choice(RANDOM)
         if found is not None:
             self.night.weather.injected[f"{label}: {found.value}"] += 1

@@ -58,6 +58,10 @@ def use_results(bucket: ResultBucket | None) -> None:
     vars(buckets)["MOST_AT_ONCE"] = WHOLE if bucket is None else bucket.shelf.whole
 
 
+def is_a_bucket_used() -> bool:
+    return _present.bucket is not None
+
+
 def _asked(work: Callable[[ResultBucket], Any]) -> Any:
     assert _present.bucket is not None, "this night has no bucket"
     try:

@@ -169,7 +169,10 @@ class Night:
         loses, contests = (
             dice.random() < one for one in (bucket.shelf.loses, bucket.shelf.contests)
         )
-        if CLAIM not in bucket.objects or not self._has_paid_requests():
+        if self.scenario.rough.disk or not self._has_paid_requests():
+            return
+        if CLAIM not in bucket.objects:
+            self.findings.append(Finding("claim", "paid for, and the prefix was not claimed"))
             return
         if loses:
             user = self.watched / "user"

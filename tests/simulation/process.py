@@ -84,8 +84,7 @@ class Process:
         self._cut = cut
         self._left = cut.at if cut else 0
         weather = night.weather
-        # The life before must not lend it its dice: a state that it makes is another one.
-        number = f"{len(night.lives)}{' aside' if aside else ''}"
+        number = len(night.lives)
         self._network = Network(
             night.vendor,
             self._point,
@@ -95,7 +94,8 @@ class Process:
             photos=night.photos,
         )
         self._loop = SimulationLoop(night.now, self._network, night.dice(f"disk {number}"))
-        self._dice = night.dice(f"engine {number}")
+        # Of its own: a state that it makes has not the id of another one.
+        self._dice = night.dice(f"engine {number}{' aside' if aside else ''}")
         self._torn = night.dice(f"tear {number}")
         self._image: Image | None = None
         self._rival: asyncio.Task[None] | None = None
