@@ -12,7 +12,7 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
-from tests.simulation.bucket import BUCKET_POINTS, OFTEN
+from tests.simulation.bucket import BUCKET_POINTS, OFTEN, Shelf
 from tests.simulation.chain import STEPS
 from tests.simulation.findings import Finding
 from tests.simulation.judge import at_the_end
@@ -227,12 +227,14 @@ def play_seed(seed: int, jobs: int | None = None) -> Tally:
         return play(night, random_cuts(scenario))
 
 
-def small(seed: int) -> Scenario:
-    """The night that is cut everywhere: one job, in calm weather."""
-    return Scenario(seed=seed, jobs=1, concurrency=1)
+def small(seed: int, *, stores: bool = False) -> Scenario:
+    """The night that is cut everywhere: one job, in calm weather; `stores`: into a bucket."""
+    # In parts, which is what more can be left of.
+    shelf = Shelf(rough=0.0, whole=0) if stores else None
+    return Scenario(seed=seed, jobs=1, concurrency=1, shelf=shelf)
 
 
-def play_pairs(first: int) -> Tally:
+def play_pairs(first: int, *, stores: bool = False) -> Tally:
     """Cut the small night at its point `first`, and the life after at each point that it has.
 
     The tally has no lives where the small night has no such point.
@@ -240,7 +242,7 @@ def play_pairs(first: int) -> Tally:
     tally = Tally()
     second = 1
     while True:
-        one = _pair(first, second)
+        one = _pair(first, second, stores=stores)
         if not any(life.cut_at for life in one.lives[:1]):
             return tally
         counted = Tally(seeds=1)
@@ -252,10 +254,10 @@ def play_pairs(first: int) -> Tally:
         second += 1
 
 
-def _pair(first: int, second: int) -> Night:
+def _pair(first: int, second: int, *, stores: bool) -> Night:
     """Process and power take turns in dying, so that all four combinations occur."""
     ends = (End.DEATH, End.POWER_LOSS)
     cuts = [Cut(first, ends[second & 1]), Cut(second, ends[second >> 1 & 1])]
-    with night_of(small(first * 1_000_003 + second)) as night:
+    with night_of(small(first * 1_000_003 + second, stores=stores)) as night:
         play(night, cuts)
     return night
