@@ -13,6 +13,8 @@
      │   └─ OtherManifestError             … the folder was last run from another manifest
      ├─ MissingFileError               66  a file to read is missing
      ├─ ApiUnreachableError            69  the API cannot be reached
+     ├─ ClusterError                   69  the Ray cluster cannot be used
+     │   └─ ClusterLostError               … or is gone while it is used
      ├─ OutputError                    73  output or state cannot be written
      │   └─ SchemaVersionError             … the state file is of another version
      ├─ StorageError                   74  I/O error during the run
@@ -207,6 +209,14 @@ class MissingFileError(BatchgenError):
 
 class ApiUnreachableError(BatchgenError):
     exit_code = ExitCode.UNREACHABLE
+
+
+class ClusterError(BatchgenError):
+    exit_code = ExitCode.UNREACHABLE
+
+
+class ClusterLostError(ClusterError):
+    pass
 
 
 class OutputError(BatchgenError):

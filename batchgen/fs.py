@@ -10,6 +10,7 @@ import errno
 import hashlib
 import os
 import re
+import shutil
 import stat
 import sys
 import unicodedata
@@ -39,6 +40,7 @@ NOT_WRITABLE = frozenset(
         errno.EROFS,
     }
 )
+REMOVALS = 5
 CONTINUE = "run the same command again to continue"
 
 
@@ -164,6 +166,23 @@ def publishing(
 def own_part(path: Path) -> Path:
     """Return a `part` for `publishing`, for files that another process may publish too."""
     return path.with_name(f"{path.name}.{os.getpid()}.part")
+
+
+def remove_folder(folder: Path) -> None:
+    """Remove a folder with all that is in it, also while others still put files there.
+
+    Raises StorageError or OutputError.
+    """
+    with disk_errors(folder):
+        for tries_left in reversed(range(REMOVALS)):
+            try:
+                shutil.rmtree(folder)
+            except FileNotFoundError:
+                if not folder.exists():
+                    return
+            except OSError as exc:
+                if exc.errno != errno.ENOTEMPTY or not tries_left:
+                    raise
 
 
 def open_to_read(path: Path) -> BufferedReader:

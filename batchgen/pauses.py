@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from batchgen.errors import ExitCode
+from batchgen.errors import ClusterLostError, ExitCode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,6 +39,7 @@ class PauseReason(StrEnum):
     CANARY = "canary"
     MANIFEST = "manifest"
     SCHEMA = "schema"
+    CLUSTER = "cluster"
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,6 +164,7 @@ PAUSES: Mapping[PauseReason, PauseRow] = {
         f"fix them, then {AGAIN}; nothing is paid for twice",
     ),
     PauseReason.SCHEMA: PauseRow(ExitCode.BAD_INPUT, "{problems}", "{ways_out}"),
+    PauseReason.CLUSTER: PauseRow(ExitCode.UNREACHABLE, "{what}", AGAIN),
 }
 
 
@@ -176,7 +178,13 @@ def pause_for(
 
 
 def pause_for_disk(error: BatchgenError) -> Pause:
-    """Return the pause for a disk error, with the error's own next step if it has one."""
-    pause = pause_for(PauseReason.DISK, where=error.where, what=error.what)
+    """Return the pause for an error of the disk, with the error's own next step if it has one.
+
+    Or of the cluster that writes to it.
+    """
+    if isinstance(error, ClusterLostError):
+        pause = pause_for(PauseReason.CLUSTER, where=error.where, what=error.what)
+    else:
+        pause = pause_for(PauseReason.DISK, where=error.where, what=error.what)
     next_step = error.next_step or pause.next_step
     return Pause(pause.reason, pause.sentence, next_step, where=pause.where)

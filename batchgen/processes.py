@@ -1,5 +1,8 @@
 """Work on files in other processes: a file that crashes a decoder does not crash the run.
 
+Work on many files is handed to a `MapFiles`: this machine's processes or threads, or the workers of
+a cluster (cluster/).
+
 By hand, on plain subprocesses: loky and concurrent.futures fail every file in the queue when one
 process dies, Pebble and concurrent.futures need a `__main__` guard in a caller's script, and loky
 and Pebble leave processes behind when their owner is killed.
@@ -16,14 +19,15 @@ import traceback
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import partial
+from itertools import islice
 from pathlib import Path
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any, BinaryIO, Self, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, Self, TypeVar
 
 from batchgen.errors import StorageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterable, Iterator
     from types import TracebackType
 
 T = TypeVar("T")
@@ -32,6 +36,20 @@ R = TypeVar("R")
 PAGE = 1024
 """Items in the queue at once: hundreds of thousands would take too much memory."""
 READY = b"ready\n"
+
+
+class MapFiles(Protocol):
+    """Where heavy work on files runs."""
+
+    def __call__(
+        self, work: Callable[[T], R], items: Iterable[T], lost: Callable[[T], R], /
+    ) -> Iterator[R]:
+        """Yield `work(item)` for each item, in order, reading only a bounded number ahead.
+
+        `work` is a module-level function, or a partial of one. For an item that kills its worker
+        twice, yield `lost(item)`.
+        """
+        ...
 
 
 class ProcessDiedError(Exception):
@@ -160,18 +178,18 @@ class _Process:
 
 
 def map_in_processes(
-    work: Callable[[T], R], items: Sequence[T], lost: Callable[[T], R]
+    work: Callable[[T], R], items: Iterable[T], lost: Callable[[T], R]
 ) -> Iterator[R]:
-    """Yield `work(item)` for each item, in order, using as many processes as there are cores.
-
-    For an item that kills its process, yield `lost(item)`. Raises as `ProcessPool.call` does.
-    """
-    count = max(1, min(cores(), len(items)))
+    """As MapFiles, in as many processes as there are cores. Raises as `ProcessPool.call` does."""
+    rest = iter(items)
+    page = list(islice(rest, PAGE))
+    count = max(1, min(cores(), len(page)))
     # The processes end before the threads that wait for them, so Ctrl-C does not wait for the rest.
     with ThreadPoolExecutor(count, "map_in_processes") as threads, ProcessPool(count) as processes:
         result = partial(_result, processes, work, lost)
-        for start in range(0, len(items), PAGE):
-            yield from threads.map(result, items[start : start + PAGE])
+        while page:
+            yield from threads.map(result, page)
+            page = list(islice(rest, PAGE))
 
 
 def _result(processes: ProcessPool, work: Callable[[T], R], lost: Callable[[T], R], item: T) -> R:
@@ -199,7 +217,7 @@ def serve() -> None:
     responses.write(READY)
     while True:
         responses.flush()
-        pickle.dump(_respond(*requests.get()), responses)
+        pickle.dump(respond(*requests.get()), responses)
 
 
 def _listen(stream: BinaryIO, requests: SimpleQueue[tuple[Callable[[Any], Any], Any]]) -> None:
@@ -210,7 +228,8 @@ def _listen(stream: BinaryIO, requests: SimpleQueue[tuple[Callable[[Any], Any], 
         os._exit(0)
 
 
-def _respond(work: Callable[[Any], Any], item: Any) -> tuple[Any, Exception | None]:
+def respond(work: Callable[[Any], Any], item: Any) -> tuple[Any, Exception | None]:
+    """Return what `work` returns or raises."""
     try:
         return work(item), None
     except Exception as exc:  # noqa: BLE001 - raised again in the caller's process

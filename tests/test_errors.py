@@ -46,7 +46,7 @@ def test_the_tree_in_the_docstring_is_the_tree() -> None:
     assert set(drawn) == {one.__name__ for one in every_error()}
     codes = re.findall(r"(\w+Error) +(\d\d) ", errors.__doc__ or "")
     by_name = {one.__name__: one for one in every_error()}
-    assert len(codes) == 11
+    assert len(codes) == 12
     for name, code in codes:
         assert by_name[name].exit_code == int(code)
 

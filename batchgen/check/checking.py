@@ -101,7 +101,7 @@ if TYPE_CHECKING:
     Begin = Callable[[int], Callable[[int], object]]
     """Takes the number of files to examine; returns a callback for the number done so far."""
 
-    Work = Callable[[Sequence[Source]], Iterator[Examined]]
+    from batchgen.processes import MapFiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +116,6 @@ class Report:
         return [file for file in self.files if file.flaws]
 
 
-def in_processes(sources: Sequence[Source]) -> Iterator[Examined]:
-    return map_in_processes(examine, sources, examine_failed)
-
-
 def check(
     db: Connection,
     location: Location,
@@ -128,7 +124,7 @@ def check(
     selection: Selection,
     options: CheckOptions,
     begin: Begin,
-    work: Work = in_processes,
+    workers: MapFiles = map_in_processes,
 ) -> Report:
     """Examine new and changed files, and judge all of them. Writes only the cache `measures`.
 
@@ -139,7 +135,7 @@ def check(
         require_imagehash()
     before = read(db, catalog, selection)
     with open_cache(measures) as cache:
-        seen, examined = _examine_all(before, location, cache, options, begin, work)
+        seen, examined = _examine_all(before, location.absolute(), cache, options, begin, workers)
     # Read again: examining takes time. Files replaced meanwhile are for the next check.
     files = [file for file in read(db, catalog, selection) if (file.path, file.sha256) in seen]
     judged = judge(files, {path: found for (path, _), found in seen.items()}, options)
@@ -173,7 +169,7 @@ def _examine_all(
     cache: MeasureCache,
     options: CheckOptions,
     begin: Begin,
-    work: Work,
+    workers: MapFiles,
 ) -> tuple[dict[tuple[str, str], Evidence], int]:
     """Return what is known about each file, by path and hash, and how many had to be read."""
     found: dict[tuple[str, str], Evidence] = {}
@@ -189,7 +185,7 @@ def _examine_all(
         else:
             sources.append((file, source))
     progress = begin(len(sources))
-    examined = work([source for _, source in sources])
+    examined = workers(examine, [source for _, source in sources], examine_failed)
     for number, ((file, _), one) in enumerate(zip(sources, examined, strict=True), 1):
         found[file.path, file.sha256] = _remember(file, one, cache)
         progress(number)

@@ -24,12 +24,14 @@ import os
 import sys
 import traceback
 from importlib import import_module
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 import click
 
 from batchgen.cli.console import print_error, print_problems, print_text
 from batchgen.cli.unknown_models import print_offers
+from batchgen.cluster.address import LOCAL, is_address
 from batchgen.errors import BatchgenError, ExitCode, ManifestError
 
 if TYPE_CHECKING:
@@ -80,7 +82,16 @@ class _Verbs(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         name, command, rest = super().resolve_command(ctx, args)
-        return name, command and load(str(command.name)), rest
+        return name, command and load(str(command.name)), with_addresses(rest)
+
+
+def with_addresses(words: Sequence[str]) -> list[str]:
+    """Give each `--ray` without an address that of a local cluster: click would take any word."""
+    followed = zip_longest(words, words[1:], fillvalue="")
+    return [
+        f"--ray={LOCAL}" if word == "--ray" and not is_address(behind) else word
+        for word, behind in followed
+    ]
 
 
 @click.group(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -16,7 +17,7 @@ import click
 from batchgen.check.kinds import HASH_BITS, MEANINGS, NEEDS_REVIEW, CheckOptions, Kind
 from batchgen.cli.completion import complete_words
 from batchgen.cli.console import print_json, print_text
-from batchgen.cli.options import JSON, MANIFEST, SELECTION, all_of
+from batchgen.cli.options import JSON, MANIFEST, RAY, SELECTION, all_of
 from batchgen.concurrency import unwind_on_signals
 from batchgen.errors import BatchgenError, ExitCode, UsageError
 from batchgen.runs.decision_log import Decision, Verb
@@ -105,6 +106,7 @@ KINDS = "\b\nKIND is one of\n" + "\n".join(
     f" Default {DEFAULTS.blank}.",
 )
 @all_of(*SELECTION)
+@RAY
 @click.option("--dry-run", is_flag=True, help="Show what is found, and leave the state as it is.")
 @JSON
 def check(
@@ -113,6 +115,7 @@ def check(
     models: tuple[str, ...],
     tags: tuple[str, ...],
     states: tuple[str, ...],
+    ray: str | None,
     dry_run: bool,
     as_json: bool,
     **asked: Any,
@@ -123,9 +126,8 @@ def check(
     state. A second check looks only at new results. Exit code 0: nothing found; 1: flaws found.
     """
     selection = Selection(jobs, models, tags, states)
-    return check_results(
-        manifest, selection, check_asked(manifest, **asked), dry_run=dry_run, as_json=as_json
-    )
+    options = check_asked(manifest, **asked)
+    return check_results(manifest, selection, options, ray=ray, dry_run=dry_run, as_json=as_json)
 
 
 def check_asked(
@@ -185,7 +187,13 @@ class Outcome:
 
 @unwind_on_signals()
 def check_results(
-    path: Path, selection: Selection, asked: CheckOptions, *, dry_run: bool, as_json: bool
+    path: Path,
+    selection: Selection,
+    asked: CheckOptions,
+    *,
+    ray: str | None = None,
+    dry_run: bool,
+    as_json: bool,
 ) -> int:
     """Check, write the changes to the state, and print the outcome; exit 1 if a file has a flaw.
 
@@ -193,8 +201,10 @@ def check_results(
     StorageError.
     """
     from batchgen.check import checking
+    from batchgen.processes import map_in_processes
     from batchgen.runs.context import open_run
     from batchgen.runs.ownership import refuse_copy
+    from batchgen.runs.workers import shared_folders, workers
 
     began = time.monotonic()
     with open_run(path) as run:
@@ -207,6 +217,8 @@ def check_results(
         request = Request(path, selection, asked, run.is_rehearsal)
         with ExitStack() as stack:
             begin = partial(_begin, stack)
+            seen = shared_folders(run.results)
+            hands = stack.enter_context(workers(ray, os.environ, map_in_processes, *seen))
             report = checking.check(
                 db,
                 run.results,
@@ -215,6 +227,7 @@ def check_results(
                 selection,
                 asked,
                 begin,
+                hands,
             )
     seconds = time.monotonic() - began
     changes = checking.changes(report.files, asked)

@@ -141,9 +141,9 @@ def export_asked(
 
 @click.command()
 @MANIFEST
-@click.argument("target", metavar="DEST", callback=read_by(parse_location))
+@click.argument("target", metavar="DEST", type=click.Path(path_type=str))
 @all_of(*EXPORT, *SELECTION, JSON)
-def export(manifest: Path, target: Location, as_json: bool, **asked: Any) -> int:
+def export(manifest: Path, target: str, as_json: bool, **asked: Any) -> int:
     """Make a dataset of the results, in the folder DEST.
 
     DEST may be a place in a bucket, such as s3://bucket/boats.
@@ -151,7 +151,7 @@ def export(manifest: Path, target: Location, as_json: bool, **asked: Any) -> int
     Takes the results of done jobs, unless --state says otherwise. Run the same command again to
     continue an interrupted export, or to add what is new.
     """
-    return export_results(manifest, target, export_asked(**asked), as_json=as_json)
+    return export_results(manifest, parse_location(target), export_asked(**asked), as_json=as_json)
 
 
 def export_results(path: Path, target: Location, asked: ExportOptions, *, as_json: bool) -> int:

@@ -18,6 +18,7 @@ from batchgen.cli.completion import (
     complete_tags,
     complete_words,
 )
+from batchgen.cluster.address import parse_address
 from batchgen.errors import InputError, UsageError
 from batchgen.jobs import JobState, model_alias
 from batchgen.manifest.tuning import parse_concurrency
@@ -66,6 +67,13 @@ JSON = click.option("--json", "as_json", is_flag=True, help="Print one JSON docu
 QUIET = click.option("--quiet", "-q", is_flag=True, help="Show no progress and no summary.")
 EMULATOR = click.option(
     "--emulator", is_flag=True, help="Rehearse on this machine: no token, no money."
+)
+RAY = click.option(
+    "--ray",
+    metavar="[HOST:PORT]",
+    callback=read_by(parse_address),
+    help="Work on files on a Ray cluster: this one, or without an address one of this machine's"
+    " cores.",
 )
 STRICT = click.option("--strict", is_flag=True, help="Treat warnings as errors.")
 PORT = click.option(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from batchgen.cli.console import print_text
-from batchgen.cli.options import ACCEPT_COPY, EMULATOR, MANIFEST, ONLY_JOBS, all_of
+from batchgen.cli.options import ACCEPT_COPY, EMULATOR, MANIFEST, ONLY_JOBS, RAY, all_of
 from batchgen.text import command_line, plural
 
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @click.command()
 @MANIFEST
-@all_of(EMULATOR, ONLY_JOBS, ACCEPT_COPY)
+@all_of(EMULATOR, ONLY_JOBS, RAY, ACCEPT_COPY)
 def repair(manifest: Path, jobs: tuple[str, ...], **asked: Any) -> int:
     """Download missing and damaged files again; never pays.
 

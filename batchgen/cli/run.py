@@ -18,6 +18,7 @@ from batchgen.cli.options import (
     MANIFEST,
     OWNERSHIP,
     QUIET,
+    RAY,
     STRICT,
     all_of,
     run_options,
@@ -50,7 +51,7 @@ if TYPE_CHECKING:
 
 SHOWN_CAUSES = 8
 
-HOW_TO_RUN = (EMULATOR, *JOBS, *LIMITS, *OWNERSHIP, STRICT)
+HOW_TO_RUN = (EMULATOR, *JOBS, *LIMITS, RAY, *OWNERSHIP, STRICT)
 PRINTED = (*AT_THE_END, QUIET, JSON)
 
 

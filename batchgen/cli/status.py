@@ -27,7 +27,7 @@ from batchgen.manifest.tuning import limits_line
 from batchgen.state.approvals import held_back
 from batchgen.state.costs import money_line
 from batchgen.state.database import snapshot
-from batchgen.state.meta import limits_in_force
+from batchgen.state.meta import Meta, get_meta, limits_in_force
 from batchgen.state.queries import (
     Selection,
     counts,
@@ -164,6 +164,8 @@ def _lines(
     if reused := count_reused(db):
         lines.append(f"  {plural(reused, 'job')} reused results of other runs")
     if limits:
+        if cluster := get_meta(db, Meta.CLUSTER):
+            lines.append(f"  ray: {cluster}")
         lines.append(f"  limits: {limits_line(limits)}")
         if limits["refused"]:
             lines.append(f"    the last change was refused: {limits['refused']}")
@@ -207,6 +209,7 @@ def _print_not_started(manifest: Manifest, path: Path, *, as_json: bool) -> None
             "reused": 0,
             "money": nothing,
             "limits": None,
+            "ray": None,
             "causes": [],
             "jobs": [],
         }
@@ -238,6 +241,8 @@ def _write_json(
     write(f'"flaws": {json.dumps(dict(marks.flaws))}, ')
     write(f'"money": {json.dumps(money_json(money(db)))}, ')
     write(f'"limits": {json.dumps(limits)}, ')
+    cluster = limits and get_meta(db, Meta.CLUSTER)
+    write(f'"ray": {json.dumps(cluster or None)}, ')
     causes = causes_json(failures(db, SHOWN_TO_PROGRAMS, selection))
     write(f'"causes": {json.dumps(causes)}, "jobs": [')
     for number, job in enumerate(job_statuses(db, selection)):

@@ -55,7 +55,7 @@ def _check(path: Path, log: ProblemLog, *, quiet: bool) -> tuple[ExitCode, dict[
     from batchgen.runs.prepare import checked_manifest
 
     try:
-        with checked_manifest(path, to_judge=True, problems=log) as (_, staging):
+        with checked_manifest(path, to_judge=True, problems=log) as (manifest, staging):
             counts = staging.counts()
     except ManifestError as exc:
         if not quiet:
@@ -75,6 +75,8 @@ def _check(path: Path, log: ProblemLog, *, quiet: bool) -> tuple[ExitCode, dict[
         models = plural(len(counts), "model")
         found = f" · {plural(len(warnings), 'warning')}" if warnings else ""
         print_text(f"{path}: valid · {plural(jobs, 'job')} for {models}{found}")
+        if bucket := manifest.output.bucket:
+            print_text(f"  results: {bucket}; of a rehearsal: {manifest.output.dir}")
     return ExitCode.DONE, {**_report(path, [], 0, warnings), "valid": True, "jobs": jobs}
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from typing import TYPE_CHECKING, Protocol
 
 import click
 
 from batchgen.cli.console import print_text
-from batchgen.cli.options import JSON, MANIFEST, ONLY_JOBS
+from batchgen.cli.options import JSON, MANIFEST, ONLY_JOBS, RAY
 from batchgen.errors import ExitCode
 from batchgen.text import plural
 
@@ -38,9 +39,12 @@ class _Report(Protocol):
 @click.command()
 @MANIFEST
 @ONLY_JOBS
+@RAY
 @click.option("--quick", is_flag=True, help="Compare only sizes; read no files.")
 @JSON
-def verify(manifest: Path, jobs: tuple[str, ...], quick: bool, as_json: bool) -> int:
+def verify(
+    manifest: Path, jobs: tuple[str, ...], ray: str | None, quick: bool, as_json: bool
+) -> int:
     """Compare the files, on the disk or in the bucket, with the state.
 
     It changes nothing, and works during a run, too. Exit code 0: all files are sound; 1: something
@@ -48,6 +52,7 @@ def verify(manifest: Path, jobs: tuple[str, ...], quick: bool, as_json: bool) ->
     """
     from batchgen.runs.context import open_run
     from batchgen.runs.verify import check_files, orphaned_files
+    from batchgen.runs.workers import shared_folders, workers
     from batchgen.state.queries import Selection, not_downloaded
     from batchgen.storage.results import open_results
 
@@ -56,11 +61,15 @@ def verify(manifest: Path, jobs: tuple[str, ...], quick: bool, as_json: bool) ->
     with open_run(manifest) as run:
         db, results = run.db, open_results(run.results)
         report: _Report = _Document(run.manifest.name) if as_json else _Text(run.command("repair"))
-        for one in _with_progress(check_files(db, results, selection, quick=quick), db, selection):
-            checked += 1
-            if one.damage:
-                problems += 1
-                report.problem(one.file.job_id, one.file.path, one.damage.value)
+        # Sizes alone are no work.
+        seen = shared_folders(run.results)
+        with workers(None if quick else ray, os.environ, None, *seen) as hands:
+            files = check_files(db, results, selection, quick=quick, workers=hands)
+            for one in _with_progress(files, db, selection):
+                checked += 1
+                if one.damage:
+                    problems += 1
+                    report.problem(one.file.job_id, one.file.path, one.damage.value)
         for job_id, why in not_downloaded(db, selection):
             problems += 1
             report.problem(job_id, None, f"its result was not downloaded: {why}")

@@ -15,7 +15,7 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, TypeAlias
 
 from batchgen.downloads.media import EXTENSIONS
-from batchgen.downloads.outcomes import Fetched, Interrupted, NotStored
+from batchgen.downloads.outcomes import Fetched, NotStored
 from batchgen.downloads.part import make_folders
 from batchgen.errors import BucketError, BucketUnavailableError, OutputError
 from batchgen.fs import TOO_MANY_OPEN, disk_errors, open_new, open_to_read, symlink_error
@@ -37,15 +37,15 @@ class SourceGone:
     reason: str
 
 
-AdoptOutcome: TypeAlias = Fetched | SourceGone | Interrupted | NotStored
+AdoptOutcome: TypeAlias = Fetched | SourceGone | NotStored
 
 
 def adopt(
     source: Location, expected: VerifiedFile, target: Target, fsync: Callable[[int], None]
-) -> Fetched | SourceGone | Interrupted:
+) -> AdoptOutcome:
     """Take the file `expected` of another run: a hard link, or a copy to another disk.
 
-    Interrupted if it is in a bucket that does not answer. Blocks. Raises OutputError, StorageError
+    NotStored if it is in a bucket that does not answer. Blocks. Raises OutputError, StorageError
     or DiskFullError for the target's disk.
     """
     relative = PurePosixPath(expected.path)
@@ -85,13 +85,13 @@ def _rename(part: Path, final: Path) -> None:
     part.unlink(missing_ok=True)
 
 
-def _take(source: Location, path: str, part: Path) -> SourceGone | Interrupted | None:
+def _take(source: Location, path: str, part: Path) -> SourceGone | NotStored | None:
     """Link or copy; None once `part` is there."""
     where = source.of(path)
     try:
         file = open_results(source).open(path)
     except BucketUnavailableError as exc:
-        return Interrupted(exc.what)
+        return NotStored(exc.what)
     except (OutputError, BucketError) as exc:
         return SourceGone(f"{where}: {exc.what}")
     except OSError as exc:

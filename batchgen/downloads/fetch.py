@@ -24,7 +24,6 @@ from batchgen.downloads.outcomes import (
     Fetched,
     FetchOutcome,
     Interrupted,
-    NotStored,
     Target,
     TooLarge,
 )
@@ -60,6 +59,7 @@ if TYPE_CHECKING:
 
 MAX_DECODERS = 4
 DATA = "data:"
+NOT_BASE64 = "the data: URI is not base64"
 
 
 class Downloader:
@@ -115,20 +115,24 @@ class Downloader:
     async def _durable(self, outcome: FetchOutcome, part: Part, target: Target) -> FetchOutcome:
         if not isinstance(outcome, Fetched):
             return outcome
-        stored: Fetched | NotStored = outcome
-        if target.bucket is not None:
-            stored = await self._storing.store(outcome, part.path, target.bucket, target.request)
-            if not isinstance(stored, Fetched):
-                return stored
+        if target.bucket is None:
+            await self._folders.sync((target.folder / target.name).parent, target.folder)
+            return outcome
+        stored = await self._storing.store(outcome, part.path, target.bucket, target.request)
+        if isinstance(stored, Fetched):
             await in_thread(part.discard)
-        # Without it, a loss of power could also bring a `.part` back that nobody needs any more.
-        await self._folders.sync(part.path.parent, target.folder)
+            # Or a loss of power could bring back what nobody looks for any more.
+            await self._folders.sync(part.path.parent, target.folder)
         return stored
 
     async def _store_data(self, uri: str, target: Target) -> FetchOutcome:
         content = await in_thread(partial(data_uri_bytes, uri))
         if content is None:
-            return Corrupt("the data: URI is not base64")
+            return Corrupt(NOT_BASE64)
+        return await self.store(content, target)
+
+    async def store(self, content: bytes, target: Target) -> FetchOutcome:
+        """Store what came inside an answer. Raises as `fetch` does."""
         if len(content) > self._settings.max_bytes:
             return TooLarge(len(content))
         part = Part(target, self._fsync, self._decode_in_process)
@@ -141,12 +145,14 @@ class Downloader:
         outcome = await in_thread(partial(adopt, source, expected, target, self._fsync))
         if not isinstance(outcome, Fetched):
             return outcome
+        if target.bucket is None:
+            final = target.folder / target.name
+            await self._folders.sync(final.parent, target.folder)
+            return outcome
         part = reused_part(target)
-        stored: Fetched | NotStored = outcome
-        if target.bucket is not None:
-            stored = await self._storing.store(outcome, part, target.bucket, target.request)
-            with disk_errors(part):
-                part.unlink(missing_ok=True)
+        stored = await self._storing.store(outcome, part, target.bucket, target.request)
+        with disk_errors(part):
+            part.unlink(missing_ok=True)
         await self._folders.sync(part.parent, target.folder)
         return stored
 

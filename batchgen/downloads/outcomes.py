@@ -26,8 +26,9 @@ class Target:
 
     `name` comes from `safe_name`: relative, `/` between folders, no extension. The caller makes
     sure that no two downloads share a target. With `provenance`, the file gets it as metadata.
-    `is_new`: no earlier download can have left a part of it, so none is looked for. Raises
-    ValueError for a name that would leave the folder.
+    `is_new`: no earlier download can have left a part of it, so none is looked for. `stem` is where
+    its `.part` goes, on the same disk; None: beside it. Raises ValueError for a name that would
+    leave the folder.
     """
 
     folder: Path
@@ -36,6 +37,7 @@ class Target:
     is_new: bool = False
     bucket: BucketLocation | None = None
     request: str = ""
+    stem: Path | None = None
 
     def __post_init__(self) -> None:
         parts = self.name.split("/")
@@ -114,7 +116,10 @@ class Interrupted:
 
 @dataclass(frozen=True, slots=True)
 class NotStored:
-    """All is verified, but the bucket cannot take it now: the `.part` is kept for the next try."""
+    """All is verified, but the bucket cannot take it now: the `.part` is kept for the next try.
+
+    Or another run's bucket cannot give a file now that is to be reused.
+    """
 
     reason: str
 

@@ -73,9 +73,11 @@ class Part:
         self._fsync = fsync
         self._decode_in_process = decode_in_process
         self._file: BufferedRandom | None = None
-        self.path = target.folder / f"{target.name}.part"
-        self._sidecar = target.folder / f"{target.name}.part.json"
-        self._embedded = target.folder / f"{target.name}.part.new"
+        self._usual = target.folder / f"{target.name}.part"
+        stem = target.stem or target.folder / target.name
+        self.path = stem.with_name(f"{stem.name}.part")
+        self._sidecar = stem.with_name(f"{stem.name}.part.json")
+        self._embedded = stem.with_name(f"{stem.name}.part.new")
 
     @property
     def is_open(self) -> bool:
@@ -173,7 +175,8 @@ class Part:
                 media = self._decode(content or self._file, self.path)
             except TooHeavyError as exc:
                 # The bytes may be good, and were paid for: keep them.
-                return TooHeavy(f"{exc}; its bytes stay as {self.path.name}")
+                self.path.replace(self._usual)
+                return TooHeavy(f"{exc}; its bytes stay as {self._usual.name}")
             except CorruptFileError as exc:
                 self.discard()
                 return Corrupt(str(exc))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from batchgen.byte_budget import ByteBudget
 from batchgen.concurrency import Threads
 from batchgen.downloads.outcomes import Fetched, NotStored
-from batchgen.errors import BucketUnavailableError
+from batchgen.errors import BucketUnavailableError, OpenFilesError
 from batchgen.storage.results import open_bucket
 from batchgen.storage.stamps import ObjectFacts, memory_to_store
 
@@ -52,8 +52,8 @@ class Storing:
         work = partial(_publish, bucket, source, file.path, facts)
         try:
             await asyncio.get_running_loop().run_in_executor(self._threads, work)
-        except BucketUnavailableError as exc:
-            return NotStored(exc.what)
+        except (BucketUnavailableError, OpenFilesError) as exc:
+            return NotStored(exc.what)  # other files will be closed
         finally:
             share.release()
         return fetched

@@ -40,6 +40,7 @@ Downloads:
 downloads_pool.py    downloads of results
 fetch_decisions.py   what to do after a download: pure
 result_hosts.py      hosts that do not answer
+host_waits.py       downloads that wait for one of them, or for the bucket
 guessed_outputs.py   results under keys that nobody documents
 
 policy.py            how the engine works: limits, deadlines, tries

@@ -19,7 +19,6 @@ from batchgen.engine.decisions import MISSING_TWICE
 from batchgen.engine.events import FileSaved, JobMoved, Noted, Warned
 from batchgen.engine.fetch_decisions import (
     ASKED_LATELY,
-    FETCH_PATIENCE,
     FetchAgain,
     FetchFacts,
     GiveUp,
@@ -28,8 +27,9 @@ from batchgen.engine.fetch_decisions import (
     StopStoring,
     after_fetch,
 )
-from batchgen.engine.result_hosts import FileHost, host_of
-from batchgen.errors import BucketError, OutputError, StorageError
+from batchgen.engine.host_waits import Hosts
+from batchgen.engine.result_hosts import FileHost
+from batchgen.errors import BucketError, ClusterLostError, OutputError, StorageError
 from batchgen.jobs import JobState
 from batchgen.pauses import PauseReason, pause_for, pause_for_disk
 from batchgen.runcomfy.outcomes import Missing, NoAnswer, Succeeded
@@ -49,8 +49,6 @@ if TYPE_CHECKING:
 Outcome = TypeVar("Outcome", bound="FetchOutcome | AdoptOutcome")
 
 NOT_WRITABLE_IN_A_ROW = 3
-BUCKET = "the bucket"
-"""Among the hosts; no host has such a name."""
 
 MOST_AT_HAND = 128
 """Jobs whose files are not read from the state again; few, since a body may be large."""
@@ -92,9 +90,8 @@ class DownloadPool:
         self._queue: asyncio.Queue[int] = asyncio.Queue()
         self._at_hand: dict[int, FetchJob] = {}
         self._histories: dict[int, _History] = {}
-        self._bucket = FileHost(BUCKET)
-        self._hosts = {BUCKET: self._bucket}
-        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._hosts = Hosts(self._queue, control.emit, ports.dice)
+        self._bucket = self._hosts.bucket
         self._given_up: set[int] = set()
         self._active: set[int] = set()
         self._requested_again: set[int] = set()
@@ -114,6 +111,10 @@ class DownloadPool:
         self._active.add(seq)
         self._queue.put_nowait(seq)
 
+    def _add_all(self, seqs: Iterable[int]) -> None:
+        for seq in seqs:
+            self.add(seq)
+
     def keep_at_hand(self, job: FetchJob) -> None:
         """`add` comes next, for a job that was read from the state a moment ago."""
         if len(self._at_hand) < MOST_AT_HAND:
@@ -127,8 +128,7 @@ class DownloadPool:
             if scope.interrupted:
                 return
             await self._fetch_job(seq)
-            for host in self._hosts.values():
-                self._schedule_try(host)
+            self._hosts.schedule_tries()
 
     async def _fetch_job(self, seq: int) -> None:
         job = self._at_hand.pop(seq, None) or await self._ports.store.files_to_fetch(seq)
@@ -143,7 +143,7 @@ class DownloadPool:
         if not waits:
             self._done(seq, job.files)
         elif host := next((wait for wait in waits if isinstance(wait, FileHost)), None):
-            self._park(host, seq)
+            self._hosts.park(host, seq)
         else:
             # Meanwhile the place in the pool is free for others.
             seconds = max(wait for wait in waits if not isinstance(wait, FileHost))
@@ -152,6 +152,8 @@ class DownloadPool:
     async def _reuse(self, job: FetchJob, source: Source) -> list[float | FileHost]:
         """Take the files of another run's result. Returns what to wait for, if anything."""
         for file in job.files:
+            if self._cannot_store:
+                break
             wanted = source.files[file.position - 1].file
             adopt = self._ports.files.adopt(source.location, wanted, file.name)
             outcome = await self._storing(job, file, adopt)
@@ -174,7 +176,7 @@ class DownloadPool:
             return await work
         except BucketError as exc:
             self._pause_for_bucket(f"{exc.where}: {exc.what}", exc.next_step)
-        except StorageError as exc:
+        except (StorageError, ClusterLostError) as exc:
             self._pause_for_disk(exc)
         except OutputError as exc:
             await self._not_writable(job, file, exc)
@@ -194,29 +196,10 @@ class DownloadPool:
         await store.trouble(job.seq, "source_gone", reason)
         self._emit_move(job, JobState.FETCHING, "source_gone", reason)
 
-    def _park(self, host: FileHost, seq: int) -> None:
-        if host.gave_up or not host.is_down:
-            self._queue.put_nowait(seq)
-        else:
-            host.parked.append(seq)
-
-    def _schedule_try(self, host: FileHost) -> None:
-        """Make sure that one of the jobs that wait for a host tries it when that is due."""
-        if not host.parked or host.trying or host.name in self._timers:
-            return
-        loop = asyncio.get_running_loop()
-        at = max(host.due, loop.time())
-        self._timers[host.name] = loop.call_at(at, self._release_one, host)
-
-    def _release_one(self, host: FileHost) -> None:
-        del self._timers[host.name]
-        if host.parked:
-            self._queue.put_nowait(host.parked.popleft())
-
     def _done(self, seq: int, files: Iterable[FileRow]) -> None:
         for file in files:
             self._histories.pop(file.id, None)
-            if file.id in self._given_up and (host := self._host(file.url)).gave_up:
+            if file.id in self._given_up and (host := self._hosts.of(file.url)).gave_up:
                 host.left.add(seq)
             self._given_up.discard(file.id)
         if seq in self._requested_again:
@@ -233,7 +216,7 @@ class DownloadPool:
             return None
         if not self._bucket.may_try(_loop_time()):
             return self._bucket
-        host = self._bucket if self._history(file).is_whole else self._host(file.url)
+        host = self._bucket if self._history(file).is_whole else self._hosts.of(file.url)
         if not host.may_try(_loop_time()):
             return await self._wait_or_renew(job, file, host)
         self._bucket.trying = self._bucket.is_down
@@ -308,49 +291,23 @@ class DownloadPool:
         history.since = now if history.since is None else history.since
         history.is_whole = isinstance(outcome, NotStored)
         if isinstance(outcome, Interrupted):
-            self._fails(host, file, outcome, now)
+            self._hosts.fails(host, file.id, outcome)
         elif not isinstance(outcome, HostNotAllowed):
             history.asked = None
             if host is not self._bucket:
-                self._answers(host)
+                self._add_all(self._hosts.answers(host))
         if isinstance(outcome, NotStored):
             host = self._bucket
-            self._fails(host, file, Interrupted(outcome.reason), now)
+            self._hosts.fails(host, file.id, Interrupted(outcome.reason))
         elif isinstance(outcome, Fetched):
-            self._answers(self._bucket)
+            self._add_all(self._hosts.answers(self._bucket))
         lasted, down = now - history.since, host.lasted(now)
         return FetchFacts(history.tries, lasted, down, self._asked(file))
-
-    def _fails(self, host: FileHost, file: FileRow, outcome: Interrupted, now: float) -> None:
-        host.fails(file.id, outcome, now, FETCH_PATIENCE, self._ports.dice)
-        if host.gave_up:
-            self._release_all(host)
-        if host.is_news(now):
-            self._control.emit(
-                Warned(
-                    f"results wait for {host.name} ({host.reason}); downloads are retried"
-                    f" for up to {FETCH_PATIENCE / 60:.0f} min; Ctrl-C leaves them"
-                    " to the next run"
-                )
-            )
-
-    def _answers(self, host: FileHost) -> None:
-        for seq in host.answers():
-            self.add(seq)
-        self._release_all(host)
-
-    def _release_all(self, host: FileHost) -> None:
-        while host.parked:
-            self._queue.put_nowait(host.parked.popleft())
 
     def _asked(self, file: FileRow) -> float:
         """For how many seconds the vendor has not been asked for the URL of a file."""
         asked = self._history(file).asked
         return inf if asked is None else _loop_time() - asked
-
-    def _host(self, url: str) -> FileHost:
-        name = host_of(url)
-        return self._hosts.setdefault(name, FileHost(name))
 
     def _history(self, file: FileRow) -> _History:
         return self._histories.setdefault(file.id, _History())
@@ -386,7 +343,7 @@ class DownloadPool:
 
         `expired`: the host answered, and no longer serves the file at the old one.
         """
-        history, host = self._history(file), self._host(file.url)
+        history, host = self._history(file), self._hosts.of(file.url)
         assert job.request_id is not None, "what is reused is not downloaded"
         answer = await self._ports.api.result(job.request_id)
         if host.gave_up or not isinstance(answer, NoAnswer):
@@ -399,7 +356,7 @@ class DownloadPool:
         if isinstance(answer, Succeeded) and len(answer.urls) >= file.position:
             url = answer.urls[file.position - 1]
             await self._ports.store.renew_url(file.id, url)
-            if self._host(url) is not host or (expired and url != file.url):
+            if self._hosts.of(url) is not host or (expired and url != file.url):
                 return 0.0
             host.asked_in_vain = host.is_down
         return host if host.is_down else delay(max(history.tries, 1), self._ports.dice)
@@ -411,8 +368,11 @@ class DownloadPool:
             self._pause_for_disk(error)
         await self._give_up(job, file, "not_writable", f"{error.where}: {error.what}")
 
-    def _pause_for_disk(self, error: StorageError | OutputError) -> None:
-        """A bad disk concerns all jobs: nothing more is downloaded, the paid URLs are kept."""
+    def _pause_for_disk(self, error: StorageError | OutputError | ClusterLostError) -> None:
+        """A bad disk concerns all jobs: nothing more is downloaded, the paid URLs are kept.
+
+        So does a lost cluster.
+        """
         self._cannot_store = True
         self._control.pause(pause_for_disk(error))
 
@@ -421,7 +381,7 @@ class DownloadPool:
         self._cannot_store = True
         pause = pause_for(PauseReason.BUCKET, reason=reason)
         self._control.pause(replace(pause, next_step=next_step or pause.next_step))
-        self._release_all(self._bucket)
+        self._hosts.release_all(self._bucket)
 
     def _emit_move(
         self, job: FetchJob, state: JobState, code: str | None = None, reason: str | None = None

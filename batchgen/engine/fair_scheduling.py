@@ -48,9 +48,10 @@ def next_turn(heads: Sequence[Head | None], overall: RateLimiter, now: float, la
     that started last. Each waits for its own limiter only: a place is never kept free for a job of
     higher priority whose own limiter is closed. Nobody starves: a model with nothing in flight has
     the smallest share there is, so at most one job of each other model goes before its next one.
+
+    `overall` is asked last, once a model is open: of limits that runs of an account share, every
+    run gets those of its models first, so no two runs wait for what the other keeps.
     """
-    if not any(heads) or (general := overall.opens_at(now)) is None:
-        return Wait(None)
     earliest: float | None = None
     best: tuple[tuple[int, float], Start] | None = None
     for step in range(1, len(heads) + 1):
@@ -59,10 +60,12 @@ def next_turn(heads: Sequence[Head | None], overall: RateLimiter, now: float, la
         opening = head.limiter.opens_at(now) if head else None
         if head is None or opening is None:
             continue
-        opening = max(opening, general)
         rank = head.priority, -head.limiter.share
         if opening > now:
             earliest = opening if earliest is None else min(earliest, opening)
         elif best is None or rank > best[0]:
             best = rank, Start(index)
-    return best[1] if best else Wait(earliest)
+    if best is None:
+        return Wait(earliest)
+    general = overall.opens_at(now)
+    return best[1] if general is not None and general <= now else Wait(general)

@@ -271,7 +271,7 @@ class Lifecycle:
         seq, most = attempt.job.seq, self._policy.resubmits
         self._budget.hold(seq)
         if seconds := self.unanswered.hold(attempt):
-            text = f"its request may be running: it holds its place for {seconds:.0f} s"
+            text = f"its request may be running: it holds its place for {seconds:.0f} s at most"
             self._control.emit(Noted(text, attempt.job_id))
         if not most or await self._store.resubmit_unknown(seq, most) is not None:
             return Handover.OVER

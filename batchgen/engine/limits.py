@@ -205,15 +205,6 @@ class Permit:
                 limiter.answer(self.at)
                 limiter.accept(now)
 
-    def unanswered(self, now: float) -> Permit:
-        """For the same request, which may be with the vendor for longer than this permit lasts."""
-        permit = take(self.limiters, now)
-        permit.accept(now)
-        permit.is_unanswered = True
-        for limiter in self.limiters:
-            limiter.unanswered += 1
-        return permit
-
     def give_back(self) -> None:
         self.is_over = True
         self.prepared(None)
@@ -255,6 +246,16 @@ def take(limiters: tuple[RateLimiter, ...], now: float) -> Permit:
     for limiter in limiters:
         limiter.enter(now)
     return Permit(limiters, tuple(limiter.interval for limiter in limiters), now)
+
+
+def take_unanswered(limiters: tuple[RateLimiter, ...], now: float) -> Permit:
+    """For a request that may be with the vendor, though nobody has its id."""
+    permit = take(limiters, now)
+    permit.accept(now)
+    permit.is_unanswered = True
+    for limiter in limiters:
+        limiter.unanswered += 1
+    return permit
 
 
 AGES = 32

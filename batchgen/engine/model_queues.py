@@ -32,7 +32,9 @@ PAGE = 200
 
 
 class ModelQueue:
-    """The higher priority first; among equals the jobs that came back, then the manifest's order.
+    """The higher priority first, then what others need, see `state/due.py::due_page`.
+
+    Among equals come the jobs that came back, then the manifest's order.
 
     What was read is the state of a moment. So no job is taken twice while it is in hand, and after
     `rewind` all is read again: jobs became due behind the reader. `in_hand` are the jobs that are
@@ -56,7 +58,7 @@ class ModelQueue:
         self._canary = canary
         self._page: deque[JobRow] = deque()
         self._returned: dict[int, JobRow] = {}
-        self._order: list[DueKey] = []
+        self._order: list[tuple[int, bool, int]] = []
         self._after: DueKey | None = None
         self._exhausted = False
         self._rewinds = 0
@@ -73,8 +75,8 @@ class ModelQueue:
 
     def take(self) -> JobRow:
         """The next job: it is in hand now."""
-        if self._order and (not self._page or -self._order[0][0] >= self._page[0].priority):
-            _, seq = heappop(self._order)
+        if self._order and (not self._page or self._order[0][:2] <= _place(self._page[0])[:2]):
+            *_, seq = heappop(self._order)
             job = self._returned.pop(seq)
         else:
             job = self._page.popleft()
@@ -87,7 +89,7 @@ class ModelQueue:
         if seq in self.in_hand or seq in self._returned or self._is_on_page(seq):
             return
         self._returned[seq] = job
-        heappush(self._order, (-job.priority, seq))
+        heappush(self._order, _place(job))
 
     def give_back(self, job: JobRow) -> None:
         """A job in hand that could not be submitted."""
@@ -147,12 +149,18 @@ class ModelQueue:
     def _turn_to(self, page: list[JobRow], held: frozenset[int]) -> None:
         self._exhausted = len(page) < PAGE
         if page:
-            self._after = (page[-1].priority, page[-1].seq)
+            self._after = page[-1].due_key
         busy = held | self.in_hand | self._returned.keys()
         self._page.extend(job for job in page if job.seq not in busy)
 
     def _is_on_page(self, seq: int) -> bool:
         return any(seq == job.seq for job in self._page)
+
+
+def _place(job: JobRow) -> tuple[int, bool, int]:
+    """What goes first is the smallest."""
+    priority, needed, seq = job.due_key
+    return -priority, not needed, seq
 
 
 class ModelQueues:

@@ -29,7 +29,8 @@ def window_of(rate: Rate) -> tuple[int, float]:
 
     A run that keeps 20 in each 20 seconds keeps 60 in each minute.
     """
-    parts = range(-(-rate.count // MANY), max(1, rate.count // FEW) + 1)
+    fewest = -(-rate.count // MANY)
+    parts = {max(fewest, rate.count // size) for size in range(FEW, MANY + 1)}
     most, fewest_parts = max((rate.count // part * part, -part) for part in parts)
     return most // -fewest_parts, rate.seconds / -fewest_parts
 
@@ -40,7 +41,8 @@ class Holding:
 
     `most` in `seconds` is declared, or at once if `seconds` is 0; None: no limit. `held` is what
     the run may use of the account's `of`, in `window`; None: no run declares such a limit. `keep`
-    of it are its own: others lack the rest. `lacks`: it would have used more.
+    of it are its own: others lack the rest. `lacks`: it would have used more. `waits`: a start that
+    lacks something else would use one.
     """
 
     what: str
@@ -51,6 +53,7 @@ class Holding:
     keep: int = 0
     window: float = 0.0
     lacks: bool = False
+    waits: bool = False
     reported_lack: bool = False
 
     def declare(self, most: int | None, seconds: float = 0.0) -> None:
@@ -85,13 +88,15 @@ class Holding:
 class Reserved:
     """Of one limiter. `on_news` is called when the account should know something soon.
 
-    `unsent` jobs have started, and their submits have not gone out: each needs one.
+    `unsent` jobs have started, and their submits have not gone out: each needs one. After
+    `valid_until`, others may have taken what is reserved: the run was suspended.
     """
 
     places: Holding
     submits: Holding
     on_news: Callable[[], None]
     unsent: int = 0
+    valid_until: float = inf
     _peak: int = 0
     _last_start: float = 0.0
     _sent: deque[float] = field(default_factory=lambda: deque(maxlen=MANY))
@@ -114,14 +119,20 @@ class Reserved:
     def opens_at(self, opening: float, now: float, taken: int, last_begun: float) -> float | None:
         """When one more may start that could start at `opening` by itself.
 
-        None: once the account grants more, which it knows of.
+        None: once the account grants more, which it knows of. A place comes first, then a submit,
+        in every run: if each kept one and waited for the other, nobody would go on.
         """
-        paced = inf if self.submits.held == 0 else max(opening, last_begun + self.pace)
-        if paced > now and self.submits.held is not None:
-            self._note_lack(self.submits)
-        if taken >= self.at_most and opening <= now:
+        if taken >= self.at_most or now > self.valid_until:
+            if opening > now:
+                return opening
             self._note_lack(self.places)
             return None
+        self.places.waits = True
+        paced = inf if self.submits.held == 0 else max(opening, last_begun + self.pace)
+        if paced <= now:
+            self.submits.waits = True
+        elif self.submits.held is not None:
+            self._note_lack(self.submits)
         return None if paced == inf else paced
 
     def _note_lack(self, holding: Holding) -> None:
@@ -154,7 +165,7 @@ class Reserved:
         """What the account is to know; `ceiling` is what is wanted where places are lacking."""
         claims = self._of_places(taken, ceiling), self._of_submits(now)
         for holding in (self.places, self.submits):
-            holding.reported_lack, holding.lacks = holding.lacks, False
+            holding.reported_lack, holding.lacks, holding.waits = holding.lacks, False, False
         self._peak = taken
         return claims
 
@@ -167,7 +178,7 @@ class Reserved:
             reserved=taken if mine.held is None else mine.held,
             used=taken,
             # One more than was used: the next start need not ask.
-            wanted=ceiling if mine.lacks else min(ceiling, peak + min(1, peak)),
+            wanted=ceiling if mine.lacks else min(ceiling, peak + (mine.waits or peak > 0)),
             last_used=self._last_start,
         )
 
@@ -181,14 +192,22 @@ class Reserved:
             mine.seconds,
             reserved=mine.held or 0,
             used=self._due,
-            wanted=MANY if mine.lacks else recent + min(1, recent),
+            wanted=MANY if mine.lacks else recent + (mine.waits or recent > 0),
             window=window,
             last_used=self._last_start,
             sent=sent,
         )
 
-    def take(self, grants: Mapping[str, Grant], taken: int) -> None:
+    def lapse(self, now: float, taken: int) -> None:
+        """Count only what is in use, if the rest may be another run's by now."""
+        if now > self.valid_until:
+            for holding, used in ((self.places, taken), (self.submits, self._due)):
+                holding.keep = 0
+                holding.give_back(used)
+
+    def take(self, grants: Mapping[str, Grant], taken: int, valid_until: float = inf) -> None:
         """What the account grants from now on."""
+        self.valid_until = valid_until
         for holding in (self.places, self.submits):
             holding.take(grants.get(holding.what))
         self.give_back(taken)

@@ -205,6 +205,14 @@ class Scheduler:
         self._api.spread(len(requests))
         for request in requests:
             await self._start_following(request)
+        await self._hold_unanswered()
+
+    async def _hold_unanswered(self) -> None:
+        now = self._store.now()
+        for seq, model, sent_at in await self._store.unanswered(now - self._context.policy.timeout):
+            queue = await self._queues.open(model)
+            limiters = queue.health.limiter, self._context.overall
+            self._lifecycle.unanswered.hold_earlier(seq, model, now - sent_at, limiters)
 
     async def _dispatch(self) -> None:
         while self._control.submitting:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from batchgen.engine.events import LimitsShared, Noted, Warned
 from batchgen.engine.ports import Unreached
 from batchgen.engine.reserved import Holding, Reserved, window_of
-from batchgen.state.account import Shares
+from batchgen.state.account import VALID_FOR, Shares
 from batchgen.state.meta import keep_shared_limits
 from batchgen.text import plural
 
@@ -30,8 +30,6 @@ HEARTBEAT = 1.0
 """Seconds between two looks at what the other runs need."""
 BETWEEN = 0.1
 """At least so many: ends of requests that come together are reported together."""
-LONGEST_UNREACHED = 60.0
-"""Seconds for which a run goes on with what it has reserved."""
 TRY_AGAIN_EVERY = 10.0
 REPORT_EVERY = 2.0
 
@@ -140,16 +138,18 @@ class SharedLimits:
     async def _exchange(self, account: Account) -> None:
         self._news.clear()
         now = _now()
-        was_lacking = self.lacking
+        for limiter in self._limiters.values():
+            if limiter.reserved is not None:
+                limiter.reserved.lapse(now, limiter.taken)
         answer = await account.exchange(self._claims(now), now)
         match answer:
             case Shares():
-                self._take(answer)
+                self._take(answer, now)
             case Unreached(reason):
                 self._note_unreached(reason)
+        # Also if nothing has changed: the next claim says again what starts wait for.
+        self._control.wake.set()
         await self._report()
-        if was_lacking:
-            self._control.wake.set()
 
     def _claims(self, now: float) -> list[Claim]:
         models = sum(int(one.ceiling) for one in self._models.values())
@@ -162,12 +162,12 @@ class SharedLimits:
             )
         ]
 
-    def _take(self, shares: Shares) -> None:
-        self._reached_at = _now()
+    def _take(self, shares: Shares, at: float) -> None:
+        self._reached_at = at
         self._more_at = inf if shares.more_at is None else shares.more_at
         for limiter in self._limiters.values():
             if limiter.reserved is not None:
-                limiter.reserved.take(shares.grants, limiter.taken)
+                limiter.reserved.take(shares.grants, limiter.taken, self._reached_at + VALID_FOR)
         if self._is_apart or shares.others != (self._others or 0):
             with_whom = plural(shares.others, "other run") if shares.others else "no other run now"
             self._control.emit(Noted(f"limits shared with {with_whom}", on_screen=True))
@@ -177,7 +177,7 @@ class SharedLimits:
     def _note_unreached(self, reason: str) -> None:
         """Go on with what is reserved; if it lasts, as if this run were alone."""
         self._more_at = inf
-        if self._is_apart or _now() - self._reached_at < LONGEST_UNREACHED:
+        if self._is_apart or _now() - self._reached_at < VALID_FOR:
             return
         self._is_apart, self._reported_at = True, -inf
         for limiter in self._limiters.values():

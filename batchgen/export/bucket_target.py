@@ -10,11 +10,13 @@ from __future__ import annotations
 import hashlib
 import json
 import mimetypes
+import time
+from contextlib import suppress
 from threading import BoundedSemaphore
 from typing import TYPE_CHECKING
 
 from batchgen.concurrency import map_in_threads
-from batchgen.errors import UsageError
+from batchgen.errors import BucketError, UsageError
 from batchgen.export.folder import WORK
 from batchgen.fs import disk_errors, open_to_read
 from batchgen.storage.results import open_bucket
@@ -44,6 +46,7 @@ class BucketDestination:
         self._sent: set[Path] = set()
         self._uploads = BoundedSemaphore(UPLOADS_AT_ONCE)
         self._journal: Journal | None = None
+        self._began = 0.0
 
     @property
     def journal(self) -> Path:
@@ -69,6 +72,7 @@ class BucketDestination:
         with disk_errors(self._work):
             for left in self._work.glob("*.part"):
                 left.unlink()
+        self._began = time.time()
         self._journal = journal
         journal.note_present(self._bucket.sizes())
         if not journal.has_units():
@@ -122,6 +126,9 @@ class BucketDestination:
             with disk_errors(part):
                 part.unlink()
             return
+        with suppress(BucketError):
+            # Not everyone may list them, and nothing depends on it.
+            self._bucket.remove_half_uploads(self._began, "")
         self.publish(part, UNITS)
         journal.set_meta(UNITS, digest.hexdigest())
         journal.commit()

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from batchgen.fs import disk_errors
+from batchgen.processes import map_in_processes
 from batchgen.report.chunks import JOBS_IN_CHUNK, chunk_script, thumb_name
 from batchgen.report.folder import ReportFolder
 from batchgen.report.night import night_of
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from batchgen.jobs import JsonValue
+    from batchgen.processes import MapFiles
     from batchgen.report.night import Night
     from batchgen.report.page import RunCommands
     from batchgen.state.database import Connection
@@ -60,6 +62,7 @@ def make_report(
     subject: Subject,
     out: Path,
     on_progress: Callable[[int, int], None] = lambda _made, _total: None,
+    workers: MapFiles = map_in_processes,
 ) -> Made:
     """Make or update the report. `on_progress` gets the thumbnails made so far, and their total.
 
@@ -70,9 +73,9 @@ def make_report(
         folder.create()
         # Most thumbnails first, without a snapshot: while one is held, a running run's write-ahead
         # log cannot be truncated.
-        before = _make_thumbs(db, subject.results, folder, on_progress)
+        before = _make_thumbs(db, subject.results, folder, on_progress, workers)
         with snapshot(db):
-            rest = _make_thumbs(db, subject.results, folder, on_progress)
+            rest = _make_thumbs(db, subject.results, folder, on_progress, workers)
             jobs = _write_page(db, subject, folder)
         folder.remove_stale()
     return Made(folder.page, jobs, rest.files, before.new + rest.new, rest.without)
@@ -92,10 +95,11 @@ def _make_thumbs(
     results: Location,
     folder: ReportFolder,
     on_progress: Callable[[int, int], None],
+    workers: MapFiles,
 ) -> _Thumbs:
     files, tasks = _missing_thumbs(db, results, folder)
     without = 0
-    for number, why in enumerate(make_thumbnails(tasks), 1):
+    for number, why in enumerate(make_thumbnails(tasks, workers), 1):
         without += why is not None
         on_progress(number, len(tasks))
     return _Thumbs(files, len(tasks) - without, without)
@@ -145,13 +149,14 @@ def _missing_thumbs(
 ) -> tuple[int, list[ThumbnailTask]]:
     """Return the number of files, and the thumbnails that do not exist yet."""
     files, tasks = 0, {}
+    results = results.absolute()
     for page in _pages(db):
         for file in (file for job in page for file in job.files):
             files += 1
             target = folder.thumb(thumb_name(file.sha256))
             folder.kept.add(target)
             if target not in tasks and not target.exists():
-                tasks[target] = ThumbnailTask(results, file.path, str(target))
+                tasks[target] = ThumbnailTask(results, file.path, str(target.absolute()))
     return files, list(tasks.values())
 
 

@@ -27,7 +27,9 @@ if TYPE_CHECKING:
 
     from av.container import InputContainer
 
+    from batchgen.processes import MapFiles
     from batchgen.storage.locations import Location
+
 
 LONGEST_SIDE = 448
 """In pixels: a tile is at most 224 wide, and dense screens use two pixels for one."""
@@ -155,12 +157,14 @@ def _publish(picture: Image.Image, target: Path) -> None:
         picture.save(file, "WEBP", quality=QUALITY, method=2)
 
 
-def make_thumbnails(tasks: Sequence[ThumbnailTask]) -> Iterator[str | None]:
+def make_thumbnails(
+    tasks: Sequence[ThumbnailTask], workers: MapFiles = map_in_processes
+) -> Iterator[str | None]:
     """Yield for each, in order, None or why its thumbnail could not be made.
 
     Raises as `make_thumbnail` does, and StorageError if processes die before they get a file.
     """
-    return map_in_processes(make_thumbnail, tasks, _lost)
+    return workers(make_thumbnail, tasks, _lost)
 
 
 def _lost(_task: ThumbnailTask) -> str:

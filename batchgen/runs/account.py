@@ -10,6 +10,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import platform
 import secrets
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -91,7 +92,11 @@ class SharedAccount:
     def _join(self, folder: Path) -> None:
         """Raises OSError where nothing can be written, or the file system has no locks."""
         if self._lock is not None:
-            return
+            if _is_at(self._lock, self._lock_of(folder, self.run)):
+                return
+            # Someone has tidied the folder: the others would take this run for dead.
+            os.close(self._lock)
+            self._lock = None
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         lock = open_private(self._lock_of(folder, self.run), os.O_RDWR)
         try:
@@ -124,9 +129,19 @@ class SharedAccount:
         return folder / f"{run}.lock"
 
 
+def _is_at(file: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file), path.stat())
+    except FileNotFoundError:
+        return False
+
+
 def account_name(token: str, base: str) -> str:
-    """The same for the same token and API; it shows neither."""
-    salt = f"batchgen account {base}".encode()
+    """The same for the same token and API; it shows neither.
+
+    Of this machine: others that have the same home have another clock.
+    """
+    salt = f"batchgen account {base} {platform.node()}".encode()
     return hashlib.pbkdf2_hmac("sha256", token.encode(), salt, ROUNDS, dklen=16).hex()
 
 

@@ -46,9 +46,11 @@ from batchgen.runs.supervision import (
 )
 from batchgen.runs.tuning import Tuner
 from batchgen.runs.vendor_facts import facts_before_run
+from batchgen.runs.workers import cluster_of
 from batchgen.runs.workload import take_stock, take_stock_again
 from batchgen.state import manual_actions
 from batchgen.state.approvals import held_back
+from batchgen.state.meta import Meta, set_meta
 from batchgen.state.queries import totals
 from batchgen.state.reuse import count_reused
 from batchgen.state.store import open_store
@@ -58,6 +60,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from batchgen.cluster.client import Cluster
     from batchgen.engine.events import Event, Listener
     from batchgen.engine.policy import EnginePolicy
     from batchgen.engine.scheduler import RunEnd
@@ -228,7 +231,9 @@ async def work(
         api = await stack.enter_async_context(connected(context, open_files.asks))
         recovery_log = RecoveryLog(context.folder.receipts)
         recovery_log.reserve()
-        files = await stack.enter_async_context(files_of(context))
+        cluster = await stack.enter_async_context(cluster_of(context))
+        await _record_cluster(store, cluster, emit)
+        files = await stack.enter_async_context(files_of(context, cluster))
         images = await stack.enter_async_context(input_images_of(context, store))
         finder = await store.run(partial(finder_of, context))
         saved = await stack.enter_async_context(index_kept_up(finder, store, emit))
@@ -261,6 +266,8 @@ async def work(
             account=account,
         )
         policy = _within_limits(policy, open_files, context, workload)
+        if files.cluster is not None:
+            policy = replace(policy, downloads=files.cluster.at_once)
         scheduler = Scheduler(ports, policy, workload.selection, emit)
         if pause := facts.outdated or own_files.pause:
             scheduler.pause(pause)
@@ -272,6 +279,13 @@ async def work(
             team = _Team(context, scheduler, store, emit, tuner)
             ended = await _run_together(team, workload, ingest)
         return replace(ended, funds=facts.funds)
+
+
+async def _record_cluster(store: Store, cluster: Cluster | None, emit: Listener) -> None:
+    name = "" if cluster is None else str(cluster)
+    await store.run(partial(set_meta, key=Meta.CLUSTER, value=name))
+    if cluster is not None:
+        emit(Noted(f"ray: {name}", on_screen=True))
 
 
 async def _reuse_results(

@@ -26,6 +26,7 @@ from batchgen.errors import (
 from batchgen.fs import NO_FOLLOW, disk_error, symlink_error, sync_folder, unwritable_name
 from batchgen.state.database import reading
 from batchgen.state.meta import Meta, get_meta
+from batchgen.storage.stamps import PARTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -43,6 +44,11 @@ class RunFolder:
     @property
     def files(self) -> Path:
         return self.root / "files"
+
+    @property
+    def parts(self) -> Path:
+        """Where each command with `--ray` has a folder for its `.part` files."""
+        return self.root / PARTS
 
     @property
     def metadata(self) -> Path:

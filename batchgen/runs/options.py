@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, time
 from typing import TYPE_CHECKING
 
+from batchgen.cluster.address import LOCAL, parse_address
 from batchgen.engine.policy import EnginePolicy
 from batchgen.errors import InputError, UsageError
 from batchgen.manifest.policy import AUTO, OWN, SETTINGS, SHARED
@@ -36,6 +37,7 @@ class RunOptions:
     in a folder that another manifest was last run in. `strict` refuses a manifest with a warning.
     `reuse` takes results of other runs on this machine. `account="shared"` shares concurrency and
     rate with the other runs of the account that do so.
+    `ray` is a cluster that does the heavy work on files: HOST:PORT, or "local" for one of its own.
     `notify` are apprise addresses that replace the manifest's; they may contain secrets.
     """
 
@@ -58,6 +60,7 @@ class RunOptions:
     start_over: bool = False
     take_over: bool = False
     strict: bool = False
+    ray: str | None = None
     notify: tuple[str, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
@@ -76,6 +79,7 @@ class RunOptions:
         if self.budget is not None and not 0 < self.budget < float("inf"):
             raise UsageError(f"budget is {self.budget}; it must be more than 0 USD")
         self._check_kinds()
+        parse_address(self.ray or LOCAL)
         if not isinstance(self.notify, tuple):
             raise UsageError("notify must be a tuple of addresses")
         for position, url in enumerate(self.notify, start=1):
@@ -126,6 +130,7 @@ class RunOptions:
             "stop-at": self.stop_at and moment_text(self.stop_at),
             "max-duration": self.max_duration and f"{self.max_duration:.15g}s",
             "latency": self.emulator_latency if emulator else None,
+            "ray": self.ray,
             "changed": None if self.on_changed is OnChanged.REFUSE else self.on_changed,
         }
         if self.reuse is not None:

@@ -11,7 +11,9 @@ import shlex
 import shutil
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+from secrets import token_hex
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -24,12 +26,13 @@ from batchgen.downloads.outcomes import DownloadSettings, Target
 from batchgen.downloads.probe import ProbeSettings
 from batchgen.engine.ports import DiskUsage, InputsBroken, InputsUnclear, Sendable
 from batchgen.errors import BucketError, OutputError
-from batchgen.fs import disk_errors
+from batchgen.fs import disk_errors, remove_folder
 from batchgen.manifest.policy import CheckInputs
 from batchgen.pauses import PauseReason, pause_for
 from batchgen.runcomfy.client import connect
 from batchgen.runcomfy.limits import DEFAULT_LIMITS
 from batchgen.runcomfy.token import Token, find_token
+from batchgen.runs.folder import RunFolder
 from batchgen.runs.input_images import open_input_images
 from batchgen.storage.locations import BucketLocation
 from batchgen.uploads.outcomes import CannotSendError, NotNowError
@@ -38,6 +41,8 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from batchgen.byte_budget import Share
+    from batchgen.cluster.client import Cluster
+    from batchgen.cluster.downloads import ClusterDownloads
     from batchgen.downloads.adopt import AdoptOutcome
     from batchgen.downloads.embedding import Provenance
     from batchgen.downloads.fetch import Downloader
@@ -46,7 +51,6 @@ if TYPE_CHECKING:
     from batchgen.pauses import Pause
     from batchgen.runcomfy.client import RunComfy
     from batchgen.runs.context import RunContext
-    from batchgen.runs.folder import RunFolder
     from batchgen.runs.input_images import InputImages
     from batchgen.runs.options import RunOptions
     from batchgen.state.store import Store
@@ -115,20 +119,21 @@ def _discreet(api: RunComfy, context: RunContext) -> RunComfy:
 class FilesBelow:
     """The engine's ports to the disk: names become files below one folder, or objects of a bucket.
 
-    With `embeds`, the files get metadata.
+    With `embeds`, the files get metadata. `cluster` downloads in the downloader's place.
     """
 
     downloader: Downloader
     folder: Path
     embeds: bool
     bucket: BucketLocation | None = None
+    cluster: ClusterDownloads | None = None
 
     async def fetch(
         self, url: str, name: str, provenance: Provenance, *, request: str, is_new: bool
     ) -> FetchOutcome:
         embedded = provenance if self.embeds else None
         target = Target(self.folder, name, embedded, is_new, self.bucket, request)
-        return await self.downloader.fetch(url, target)
+        return await (self.cluster or self.downloader).fetch(url, target)
 
     async def adopt(self, source: Location, expected: VerifiedFile, name: str) -> AdoptOutcome:
         target = Target(self.folder, name, bucket=self.bucket)
@@ -144,12 +149,28 @@ class FilesBelow:
 
 
 @asynccontextmanager
-async def files_of(context: RunContext) -> AsyncIterator[FilesBelow]:
+async def files_of(context: RunContext, cluster: Cluster | None) -> AsyncIterator[FilesBelow]:
+    """The caller has the run's lock. With a `cluster`, its workers download."""
     hosts = AllowedHosts.of(context.manifest.output.allow_hosts, loopback=context.on_this_machine)
-    async with open_downloader(DownloadSettings(hosts, proxies=context.proxies)) as downloader:
+    settings, folder = DownloadSettings(hosts, proxies=context.proxies), context.folder.files
+    # A worker of a command that was killed may still be at work: now it can publish nothing.
+    await in_thread(partial(remove_folder, context.folder.parts))
+    async with AsyncExitStack() as stack:
+        downloader = await stack.enter_async_context(open_downloader(settings))
+        remote = None
+        if cluster is not None:
+            # Loaded here: few runs have a cluster.
+            from batchgen.cluster.downloads import (  # noqa: PLC0415 - see above
+                open_cluster_downloads,
+            )
+
+            root = await in_thread(context.folder.root.absolute)
+            own = RunFolder(root).parts / token_hex(8)
+            remote = await stack.enter_async_context(open_cluster_downloads(cluster, settings, own))
+            folder = RunFolder(root).files
         results, embeds = context.results, context.manifest.output.embed
         bucket = results if isinstance(results, BucketLocation) else None
-        yield FilesBelow(downloader, context.folder.files, embeds, bucket)
+        yield FilesBelow(downloader, folder, embeds, bucket, remote)
 
 
 @asynccontextmanager

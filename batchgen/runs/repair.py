@@ -45,6 +45,7 @@ from batchgen.runs.ports import connected, files_of
 from batchgen.runs.recovery_log import RecoveryLog
 from batchgen.runs.result_bucket import claim_prefix, finish_bucket
 from batchgen.runs.verify import Damage, check_files
+from batchgen.runs.workers import cluster_at, shared_folders
 from batchgen.state.database import open_for_reading, open_for_writing, transaction, translated
 from batchgen.state.files import fetch_again, result_numbered
 from batchgen.state.meta import Meta, set_meta
@@ -57,12 +58,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
     from pathlib import Path
 
+    from batchgen.cluster.client import Cluster
     from batchgen.engine.events import Event, Listener
     from batchgen.runs.context import World
     from batchgen.runs.options import RunOptions
+    from batchgen.runs.ports import FilesBelow
     from batchgen.runs.verify import Checked
     from batchgen.state.database import Connection
-    from batchgen.state.queries import Selection
     from batchgen.state.records import Result
     from batchgen.storage.results import Results
 
@@ -72,7 +74,11 @@ RENEWALS = 4
 
 
 async def redownload(
-    place: RunContext, db: Connection, jobs: Iterable[int], listener: Listener
+    place: RunContext,
+    db: Connection,
+    jobs: Iterable[int],
+    listener: Listener,
+    cluster: Cluster | None,
 ) -> Ended:
     """Download what is left of the jobs, all of them fetching. Raises the tree's errors."""
     folder = place.folder
@@ -84,16 +90,19 @@ async def redownload(
             for on_event in (journal.on_event, metadata.on_event, listener):
                 on_event(event)
 
-        ports = await _ports(place, db, stack)
-        redownload = _Redownload(ports, Control(emit))
+        files = await stack.enter_async_context(files_of(place, cluster))
+        ports = await _ports(place, db, files, stack)
+        downloads = DOWNLOADS if files.cluster is None else files.cluster.at_once
+        redownload = _Redownload(ports, Control(emit), downloads)
         with first_error_only():
             return await redownload.run(jobs, signals=place.world.signals)
 
 
-async def _ports(place: RunContext, db: Connection, stack: AsyncExitStack) -> Ports:
+async def _ports(
+    place: RunContext, db: Connection, files: FilesBelow, stack: AsyncExitStack
+) -> Ports:
     store = await stack.enter_async_context(open_store(db, place.folder.state, place.world.now))
     api = await stack.enter_async_context(connected(place))
-    files = await stack.enter_async_context(files_of(place))
     return Ports(
         api=SiftedApi(api, files.downloader.peek),
         store=store,
@@ -108,9 +117,10 @@ async def _ports(place: RunContext, db: Connection, stack: AsyncExitStack) -> Po
 class _Redownload:
     """Gets a job's fresh URLs, then downloads its files; several jobs at once."""
 
-    def __init__(self, ports: Ports, control: Control) -> None:
+    def __init__(self, ports: Ports, control: Control, at_once: int) -> None:
         self._ports = ports
         self._control = control
+        self._at_once = at_once
         self._downloads = DownloadPool(ports, control)
 
     async def run(self, jobs: Iterable[int], *, signals: bool) -> Ended:
@@ -120,7 +130,7 @@ class _Redownload:
                 teller = group.create_task(self._control.deliver_events(), name="events")
                 pool = [
                     group.create_task(self._downloads.work(), name=f"download {number}")
-                    for number in range(DOWNLOADS)
+                    for number in range(self._at_once)
                 ]
                 renewals = [
                     group.create_task(self._renew_each(waiting), name=f"renewal {number}")
@@ -244,12 +254,21 @@ def repair(path: Path, options: RunOptions, world: World, listeners: Listeners) 
         refuse_other_manifest(db, place.manifest)
         claim_results(db, place.results, folder)
         claim_prefix(place, db)
-        return _repair(place, db, listeners)
+        with ExitStack() as stack:
+            cluster = None
+            if options.ray is not None:
+                opening = cluster_at(options.ray, world.env, *shared_folders(place.results))
+                cluster = stack.enter_context(opening)
+            return _repair(place, db, listeners, cluster)
 
 
-def _repair(place: RunContext, db: Connection, listeners: Listeners) -> Repair:
+def _repair(
+    place: RunContext, db: Connection, listeners: Listeners, cluster: Cluster | None
+) -> Repair:
     selection, results = place.options.selection, open_results(place.results)
-    wrong = _wrong_files(results, selection, db, listeners)
+    workers = None if cluster is None else cluster.map
+    files = check_files(db, results, selection, workers=workers)
+    wrong = _wrong_files(files, listeners)
     again = [one for one in wrong if one.file.is_latest]
     if again and not place.options.emulator:
         # Before anything is moved: without a token, nothing could be downloaded in its place.
@@ -258,7 +277,7 @@ def _repair(place: RunContext, db: Connection, listeners: Listeners) -> Repair:
     catch_up(place.folder.metadata, db)
     jobs = [seq for seq, _, _ in select_jobs(db, selection, (JobState.FETCHING,))]
     began = place.world.now()
-    ended = asyncio.run(redownload(place, db, jobs, listeners.event)) if jobs else Ended()
+    ended = asyncio.run(redownload(place, db, jobs, listeners.event, cluster)) if jobs else Ended()
     if ended.pause is None:
         finish_bucket(place, began, listeners.event)
     return Repair(
@@ -271,11 +290,9 @@ def _repair(place: RunContext, db: Connection, listeners: Listeners) -> Repair:
     )
 
 
-def _wrong_files(
-    results: Results, selection: Selection, db: Connection, listeners: Listeners
-) -> list[Checked]:
+def _wrong_files(files: Iterator[Checked], listeners: Listeners) -> list[Checked]:
     wrong = []
-    for checked in check_files(db, results, selection):
+    for checked in files:
         listeners.checked(checked)
         if checked.damage:
             wrong.append(checked)

@@ -17,7 +17,6 @@ from batchgen.runs.append_log import json_line
 from batchgen.runs.ownership import known_run_id
 from batchgen.storage.locations import BucketLocation
 from batchgen.storage.results import open_bucket
-from batchgen.storage.stamps import METADATA
 from batchgen.text import plural
 
 if TYPE_CHECKING:
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from batchgen.state.database import Connection
 
 CLAIM = "run.json"
+METADATA = "metadata.jsonl"
 MOST_CLAIM = 4096
 """Bytes."""
 EVERY = 300.0
@@ -110,7 +110,9 @@ def _remove_half_uploads(context: RunContext, before: float) -> list[Noted]:
     location = context.results
     assert isinstance(location, BucketLocation)
     try:
-        count = open_bucket(location).remove_half_uploads(before)
+        bucket = open_bucket(location)
+        count = bucket.remove_half_uploads(before)
+        count += bucket.remove_half_uploads(before, METADATA)
     except BucketError as exc:
         # Not everyone may list them, and nothing depends on it.
         return [Noted(exc.what)]

@@ -234,7 +234,7 @@ async def reuse_first(reuse: Reuse, store: Store, workload: Workload) -> int:
         after = None
         while page := await store.due_page(model, workload.selection, after, PAGE):
             count += len(await reuse.begin(page))
-            after = (page[-1].priority, page[-1].seq)
+            after = page[-1].due_key
     return count
 
 

@@ -17,14 +17,17 @@ from batchgen.errors import UsageError
 from batchgen.fs import name_key
 from batchgen.state.files import claimed_path, result_numbered, results_after
 from batchgen.state.queries import select_any
-from batchgen.storage.stamps import FILES, Obstacle, ObstacleError
+from batchgen.storage.results import open_results
+from batchgen.storage.stamps import FILES, PARTS, Obstacle, ObstacleError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from batchgen.processes import MapFiles
     from batchgen.state.database import Connection
     from batchgen.state.queries import Selection
     from batchgen.state.records import Result
+    from batchgen.storage.locations import Location
     from batchgen.storage.results import Results
 
 
@@ -52,7 +55,12 @@ class Checked:
 
 
 def check_files(
-    db: Connection, results: Results, selection: Selection, *, quick: bool = False
+    db: Connection,
+    results: Results,
+    selection: Selection,
+    *,
+    quick: bool = False,
+    workers: MapFiles | None = None,
 ) -> Iterator[Checked]:
     """Check every verified file, in the order of arrival; `quick` compares sizes only.
 
@@ -64,8 +72,12 @@ def check_files(
             f"no job is called {', '.join(selection.jobs)}", next_step="batchgen status lists them"
         )
     results.require()
-    look = partial(_look, results, quick=quick)
-    for checked in map_in_threads(look, _pages(db, selection), results.at_once, "verify"):
+    look = partial(_look, results.location.absolute(), quick=quick)
+    if workers is None:
+        found = map_in_threads(look, _pages(db, selection), results.at_once, "verify")
+    else:
+        found = workers(look, _pages(db, selection), look)
+    for checked in found:
         if checked.damage is None:
             yield checked
         else:
@@ -74,6 +86,7 @@ def check_files(
 
 
 def _pages(db: Connection, selection: Selection) -> Iterator[Result]:
+    """Page by page: no snapshot is held while the files are read."""
     after = 0
     while page := results_after(db, selection, after, PAGE):
         after = page[-1].id
@@ -86,8 +99,9 @@ def confirmed(db: Connection, first: Checked, second: Checked) -> Checked:
     return second if is_same else Checked(first.file)
 
 
-def _look(results: Results, file: Result, *, quick: bool) -> Checked:
-    return Checked(file, damage_of(results, file, quick=quick))
+def _look(location: Location, file: Result, *, quick: bool) -> Checked:
+    """Runs in a worker, too."""
+    return Checked(file, damage_of(open_results(location), file, quick=quick))
 
 
 def damage_of(results: Results, file: Result, *, quick: bool = False) -> Damage | None:
@@ -129,7 +143,8 @@ def orphaned_files(db: Connection, results: Results) -> Iterator[str]:
     """Paths, as in the state, of foreign files and of unneeded `.part` files."""
     for path in results.names():
         name = path.removeprefix(f"{FILES}/")
-        if not (name == ".writable" or _is_ours(db, name)):
+        is_work = name == ".writable" or path.startswith(f"{PARTS}/")
+        if not (is_work or _is_ours(db, name)):
             yield path
 
 

@@ -2,7 +2,8 @@
 
 Tables:
 
-schema.sql        tables, views, and the triggers that keep `waiting` and `blocked` true
+schema.sql        tables, views, and the triggers that keep `waiting`, `needed` and
+                  `blocked` true
 records.py        a record for each table, the views that others need, and their columns in SQL
 conditions.py     conditions that several questions share: due, visible, troubled
 database.py       opening, transactions, and what SQLite's errors mean; meta.py: facts about the run

@@ -27,6 +27,10 @@ PATIENCE = 2.0
 REPORTED_EVERY = 10.0
 QUIET_AFTER = 30.0
 """Seconds without a report: the run is suspended. It keeps what it has, and wants no more."""
+VALID_FOR = 60.0
+"""Seconds after its last report in which a run may use what it has reserved."""
+FORGOTTEN_AFTER = 90.0
+"""Seconds without a report: what the run had is free. More than VALID_FOR and REPORTED_EVERY."""
 
 _SCHEMA = """
     DROP TABLE IF EXISTS run;
@@ -111,7 +115,8 @@ class AccountFile:
     ) -> Shares:
         """Report what this run holds and needs; returns what it may use.
 
-        `is_alive` says it of another run; what a dead one held is free.
+        `is_alive` says it of another run; what a dead one held is free, and after a while what a
+        suspended one held.
         """
         with self._changing() as db:
             return exchange(db, run, claims, now, is_alive)
@@ -171,10 +176,10 @@ def leave(db: Connection, run: str, claims: Sequence[Claim], now: float) -> None
 
 
 def _living(db: Connection, me: str, now: float, is_alive: Callable[[str], bool]) -> int:
-    """How many other runs are alive; what the dead held is given back for them."""
-    others = [run for (run,) in db.execute("SELECT id FROM run WHERE id != ?", (me,))]
-    dead = [run for run in others if not is_alive(run)]
-    for run in dead:
+    """How many other runs are alive; what the dead and suspended held is given back for them."""
+    others = db.execute("SELECT id, seen FROM run WHERE id != ?", (me,)).fetchall()
+    gone = [run for run, seen in others if now - seen > FORGOTTEN_AFTER or not is_alive(run)]
+    for run in gone:
         # Nobody knows when it submitted last.
         db.execute(
             "INSERT INTO resting SELECT what, reserved, ? + window, window FROM claim"
@@ -182,7 +187,7 @@ def _living(db: Connection, me: str, now: float, is_alive: Callable[[str], bool]
             (now, run),
         )
         _delete(db, run)
-    return len(others) - len(dead)
+    return len(others) - len(gone)
 
 
 def _delete(db: Connection, run: str) -> None:

@@ -15,10 +15,17 @@ if TYPE_CHECKING:
     from collections.abc import Container, Iterator
 
 
-DueKey: TypeAlias = tuple[int, int]
-"""Where a page ended: the priority and number of its last job."""
+DueKey: TypeAlias = tuple[int, bool, int]
+"""Where a page ended: `JobRow.due_key` of its last job."""
 
 _COLUMNS = f"SELECT {JOB_COLUMNS} FROM job"
+_IN_ORDER = "ORDER BY priority DESC, needed DESC, seq LIMIT ?"
+_AFTER = (
+    "priority = ? AND needed = ? AND seq > ?",
+    "priority = ? AND needed < ?",
+    "priority < ?",
+)
+"""The rest after a key, in pieces: one condition with OR would read the index from its start."""
 _OPEN_SWEEP = "sweep NOT IN (SELECT value FROM json_each(?))"
 
 
@@ -32,7 +39,8 @@ def due_page(
 ) -> list[JobRow]:
     """The next due jobs of a model: the highest priority first, then in the manifest's order.
 
-    Jobs of the `closed` sweeps are left out.
+    Among equals those go first that other jobs need: while these wait, the model that makes them
+    stands idle. Jobs of the `closed` sweeps are left out.
     """
     condition, values = selection.where()
     rest = (model, *values, json.dumps(sorted(closed)))
@@ -40,16 +48,18 @@ def due_page(
     def page(where: str, key: tuple[int, ...], count: int) -> list[JobRow]:
         rows = db.execute(
             f"{_COLUMNS} WHERE {DUE} AND model = ? AND {condition} AND {_OPEN_SWEEP} AND {where}"
-            " ORDER BY priority DESC, seq LIMIT ?",
+            f" {_IN_ORDER}",
             (*rest, *key, count),
         )
         return [*map(job_row, rows)]
 
     if after is None:
         return page("1", (), limit)
-    # Two queries, since one with OR reads the index from its beginning for every page.
-    found = page("priority = ? AND seq > ?", after, limit)
-    return found + page("priority < ?", after[:1], limit - len(found))
+    found: list[JobRow] = []
+    for where in _AFTER:
+        if len(found) < limit:
+            found += page(where, after[: where.count("?")], limit - len(found))
+    return found
 
 
 def first_due(
@@ -58,8 +68,7 @@ def first_due(
     """The first due jobs of one sweep, in the order in which they are submitted."""
     condition, values = selection.where()
     rows = db.execute(
-        f"{_COLUMNS} WHERE {DUE} AND model = ? AND sweep = ? AND {condition}"
-        " ORDER BY priority DESC, seq LIMIT ?",
+        f"{_COLUMNS} WHERE {DUE} AND model = ? AND sweep = ? AND {condition} {_IN_ORDER}",
         (model, sweep, *values, count),
     )
     return [*map(job_row, rows)]

@@ -65,13 +65,15 @@ def _in_turn(asking: Mapping[str, Demand], equal: int) -> list[str]:
 def part_of(run: str, limit: int, demands: Mapping[str, Demand], resting: int = 0) -> Part:
     """What a run gets, and may keep. `resting` parts were given back and cannot be used yet.
 
-    More may be used than was reserved: requests of an earlier run exist already.
+    More may be used than was reserved: requests of an earlier run exist already. As long as all
+    parts exceed the limit, nothing that ends starts again.
     """
     mine = demands[run]
     target = targets(limit, demands)
     held = max(mine.reserved, mine.used)
     others = {name: one for name, one in demands.items() if name != run}
     free = limit - held - sum(one.reserved for one in others.values()) - resting
+    over = min(held, max(0, -free))
     lacks = {name: max(0, target[name] - one.reserved) for name, one in others.items()}
     if held < target[run]:
         if target[run] == 1:
@@ -80,9 +82,9 @@ def part_of(run: str, limit: int, demands: Mapping[str, Demand], resting: int = 
             waiting = (name for name, one in others.items() if one.last_used < mine.last_used)
             free -= sum(lacks[name] for name in waiting)
         held += max(0, min(free, target[run] - held))
-        return Part(held, held)
+        return Part(held, held - over)
     lacking = sum(lacks.values())
-    given = max(0, min(lacking - free, held - target[run]))
+    given = max(over, min(lacking - free, held - target[run]))
     return Part(held, held - given)
 
 

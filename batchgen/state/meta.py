@@ -43,6 +43,8 @@ class Meta(StrEnum):
     """What limits the run in progress, as JSON."""
     FOUND = "found"
     """How many requests at once were found to keep each model's workers fed, as JSON."""
+    CLUSTER = "cluster"
+    """The Ray cluster that works for the run, in a few words; empty if there is none."""
     SHARED = "shared"
     """What the run may use of the limits that it shares with other runs, as JSON."""
     METADATA_IS_STALE = "metadata_is_stale"

@@ -90,7 +90,7 @@ _VIEW = """
 _DEPENDENCIES = """
     CREATE TABLE dependencies.job (
         seq INTEGER PRIMARY KEY, id TEXT, state TEXT, gate INTEGER, approved INTEGER,
-        waiting INTEGER DEFAULT 0, error_code TEXT, error TEXT
+        waiting INTEGER DEFAULT 0, needed INTEGER DEFAULT 0, error_code TEXT, error TEXT
     );
     CREATE TABLE dependencies.need (
         job INTEGER, needs INTEGER, PRIMARY KEY (job, needs)

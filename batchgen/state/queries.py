@@ -63,6 +63,7 @@ __all__ = [
     "select_any",
     "select_jobs",
     "totals",
+    "unanswered",
     "unproven_sweeps",
     "visible_models",
 ]
@@ -143,6 +144,23 @@ def live_requests(db: sqlite3.Connection) -> list[LiveRequest]:
 def live_request(db: sqlite3.Connection, seq: int) -> LiveRequest | None:
     row = db.execute(_LIVE + "IN ('queued', 'running') AND seq = ?", (seq,)).fetchone()
     return _live(row) if row else None
+
+
+def unanswered(db: sqlite3.Connection, since: float) -> list[tuple[int, str, float]]:
+    """Submits without an answer, the last first: the job's number, the model, and when.
+
+    Also of jobs that were submitted again by `on_unknown: resubmit`, or by a person. `since` and
+    the times are in epoch seconds.
+    """
+    return db.execute(
+        # Searched by the outcome: a million refused or reused attempts have no request either.
+        "SELECT seq, coalesce(attempt.model, job.model), submitted_at"
+        " FROM attempt INDEXED BY attempt_money JOIN job ON job.seq = attempt.job"
+        " WHERE (outcome IS NULL OR outcome = 'resubmitted')"
+        " AND (outcome = 'resubmitted' OR state = 'unknown')"
+        " AND request_id IS NULL AND submitted_at > ? ORDER BY submitted_at DESC, seq",
+        (since,),
+    ).fetchall()
 
 
 def _live(row: tuple[object, ...]) -> LiveRequest:

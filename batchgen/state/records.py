@@ -46,8 +46,14 @@ class JobRow:
     gate: bool
     approved: bool
     waiting: int
+    needed: bool
     axes: str
     again_asked: bool
+
+    @property
+    def due_key(self) -> tuple[int, bool, int]:
+        """Where it comes among the due jobs of its model, see `due.py::due_page`."""
+        return self.priority, self.needed, self.seq
 
     @property
     def trouble(self) -> str | None:

@@ -1,7 +1,7 @@
 -- The memory of one run. Times are seconds since the epoch by the wall clock; money is USD.
 
 -- Goes up with every change of this file: a state of any other version is refused.
-PRAGMA user_version = 8;
+PRAGMA user_version = 9;
 
 CREATE TABLE meta (
     key   TEXT PRIMARY KEY,
@@ -30,6 +30,7 @@ CREATE TABLE job (
     gate       INTEGER NOT NULL DEFAULT 0 CHECK (gate IN (0, 1)),      -- dependants wait for approval
     approved   INTEGER NOT NULL DEFAULT 0 CHECK (approved IN (0, 1)),  -- by a person, for this result
     waiting    INTEGER NOT NULL DEFAULT 0 CHECK (waiting >= 0),        -- needs not satisfied yet
+    needed     INTEGER NOT NULL DEFAULT 0 CHECK (needed IN (0, 1)),    -- by another job: goes first
     axes       TEXT NOT NULL DEFAULT '{}',   -- its place in the sweep: a JSON object, axis to value
     again_asked INTEGER NOT NULL DEFAULT 0 CHECK (again_asked IN (0, 1)), -- by a person: pay again
                                              -- if the open request has ended without files
@@ -42,7 +43,7 @@ CREATE TABLE job (
 CREATE INDEX job_by_state ON job (state, listed, model, sweep, attempts, approved);
 
 -- What may be submitted, in the order of the submits; `sweep`, since some are held back.
-CREATE INDEX job_due ON job (model, priority DESC, seq, sweep)
+CREATE INDEX job_due ON job (model, priority DESC, needed DESC, seq, sweep)
     WHERE state = 'pending' AND listed = 1 AND waiting = 0;
 
 -- Causes are counted, and the jobs of one are found, without reading a message.
@@ -155,7 +156,7 @@ CREATE TABLE image (
     trouble    TEXT
 ) STRICT, WITHOUT ROWID;
 
--- The triggers keep `waiting` and `blocked` true, whatever changes a job. They rely on
+-- The triggers keep `waiting`, `needed` and `blocked` true, whatever changes a job. They rely on
 -- PRAGMA recursive_triggers = OFF: each walks a whole chain in one statement, as deep as it is,
 -- and must not fire again for the jobs that it changes half-way. CROSS JOIN keeps to the order in
 -- which it is written: from a job to those that need it, never from all the jobs of a state.
@@ -271,6 +272,17 @@ BEGIN
     FROM job AS needed
     WHERE job.seq = NEW.job AND job.state = 'pending' AND needed.seq = NEW.needs
         AND needed.state IN ('failed', 'cancelled', 'lost', 'blocked');
+END;
+
+CREATE TRIGGER need_makes_needed AFTER INSERT ON need
+BEGIN
+    UPDATE job SET needed = 1 WHERE seq = NEW.needs AND needed = 0;
+END;
+
+CREATE TRIGGER needed_by_none AFTER DELETE ON need
+WHEN NOT EXISTS (SELECT 1 FROM need WHERE needs = OLD.needs)
+BEGIN
+    UPDATE job SET needed = 0 WHERE seq = OLD.needs;
 END;
 
 CREATE TRIGGER need_goes AFTER DELETE ON need

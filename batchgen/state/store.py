@@ -158,6 +158,9 @@ class Store:
     async def live_requests(self) -> list[LiveRequest]:
         return await self.run(queries.live_requests)
 
+    async def unanswered(self, since: float) -> list[tuple[int, str, float]]:
+        return await self.run(queries.unanswered, since)
+
     async def fetching(self) -> list[int]:
         return await self.run(queries.fetching)
 

@@ -249,7 +249,7 @@ class BucketResults:
             except (FileNotFoundError, BaseError) as exc:
                 raise self._client.translated(exc, doing="uploads") from None
 
-    def remove_half_uploads(self, before: float) -> int:
+    def remove_half_uploads(self, before: float, below: str = f"{FILES}/") -> int:
         """Remove what processes that died left of large objects, begun before (epoch seconds).
 
         Returns how many there were. Only S3 has to be asked: the others drop such parts themselves.
@@ -261,7 +261,7 @@ class BucketResults:
         )
 
         endpoint = endpoint_of(self.location.url, os.environ)
-        return remove_half_uploads(self.location, endpoint, before)
+        return remove_half_uploads(self.location, endpoint, before, below)
 
     def move_aside(self, path: str) -> str | None:
         """Copied, then removed: after a crash in between, both are there."""

@@ -10,38 +10,35 @@ from botocore.config import Config  # type: ignore[import-untyped]
 from botocore.exceptions import BotoCoreError, ClientError  # type: ignore[import-untyped]
 
 from batchgen.errors import BucketError
-from batchgen.storage.stamps import FILES, METADATA
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from typing import Any
-
     from batchgen.storage.locations import BucketLocation
 
 CONNECT_SECONDS = 5
 READ_SECONDS = 30
 
 
-def remove_half_uploads(location: BucketLocation, endpoint: str, before: float) -> int:
-    """Remove those of results and of their list begun before (epoch seconds); return how many.
+def remove_half_uploads(location: BucketLocation, endpoint: str, before: float, below: str) -> int:
+    """Remove those below a path of the location begun before (epoch seconds); return how many.
 
-    Not all below the location: another run may have a prefix inside this one. obstore has no such
-    call. Raises BucketError, whatever the reason is: nothing depends on it.
+    obstore has no such call. Raises BucketError, whatever the reason is: nothing depends on it.
     """
+    parts = urlsplit(location.url)
+    bucket, prefix = parts.netloc, "/".join([*filter(None, [parts.path.strip("/")]), below])
     limits = Config(
         connect_timeout=CONNECT_SECONDS, read_timeout=READ_SECONDS, retries={"max_attempts": 2}
     )
     count = 0
     try:
         client = boto3.client("s3", endpoint_url=endpoint or None, config=limits)
-        for upload in _uploads_of(location, client):
-            if upload["Initiated"].timestamp() < before:
-                client.abort_multipart_upload(
-                    Bucket=urlsplit(location.url).netloc,
-                    Key=upload["Key"],
-                    UploadId=upload["UploadId"],
-                )
-                count += 1
+        pages = client.get_paginator("list_multipart_uploads")
+        for page in pages.paginate(Bucket=bucket, Prefix=prefix):
+            for upload in page.get("Uploads", ()):
+                if upload["Initiated"].timestamp() < before:
+                    client.abort_multipart_upload(
+                        Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"]
+                    )
+                    count += 1
     except (BotoCoreError, ClientError) as exc:
         # Its text may quote the request: only its name, or the server's code, is passed on.
         is_answer = isinstance(exc, ClientError)
@@ -50,14 +47,3 @@ def remove_half_uploads(location: BucketLocation, endpoint: str, before: float) 
             f"half uploads cannot be looked for ({why})", where=str(location)
         ) from None
     return count
-
-
-def _uploads_of(location: BucketLocation, client: Any) -> Iterator[Any]:
-    pages = client.get_paginator("list_multipart_uploads")
-    for path in (f"{FILES}/", METADATA):
-        parts = urlsplit(location.of(path))
-        key = parts.path.lstrip("/")
-        for page in pages.paginate(Bucket=parts.netloc, Prefix=key):
-            yield from (
-                one for one in page.get("Uploads", ()) if path != METADATA or one["Key"] == key
-            )

@@ -70,11 +70,16 @@ def parse_location(text: str) -> Location:
     if not _BUCKET.fullmatch(text):
         raise InputError(
             "this is not the address of a bucket",
-            where=text,
+            where=_without_secrets(text),
             next_step=f"write {scheme}://bucket/prefix, without credentials, `?` or `//`; the"
             " cloud's own tools know the credentials",
         )
     return BucketLocation(text.rstrip("/"))
+
+
+def _without_secrets(text: str) -> str:
+    """Leave out what may be credentials: before an @, and after a question mark."""
+    return re.sub(r"//[^/]*@", "//…@", text.partition("?")[0])
 
 
 def parse_folder(text: str) -> Path:

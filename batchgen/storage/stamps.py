@@ -1,4 +1,4 @@
-"""What is known of a stored file, what may be in its place, and the names beside it."""
+"""What is known of a stored file, what may be in its place, and the folder that all are in."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 FILES = "files"
 """Every path of a result begins with it."""
-METADATA = "metadata.jsonl"
-"""The list of the results, beside them."""
+PARTS = f"{FILES}/.parts"
+"""Where each command with `--ray` has a folder for its `.part` files."""
 
 
 MIB = 1024 * 1024

@@ -112,7 +112,7 @@ def ask(db: sqlite3.Connection) -> None:
         ("fetching", lambda: queries.fetching(db)),
         ("live_requests", lambda: queries.live_requests(db)),
         ("unproven_sweeps", lambda: queries.unproven_sweeps(db)),
-        ("due_page", lambda: queries.due_page(db, MODELS[0], EVERYTHING, (0, 9), 200)),
+        ("due_page", lambda: queries.due_page(db, MODELS[0], EVERYTHING, (0, False, 9), 200)),
         ("note_first", lambda: note_first(db, EVERYTHING, 100)),
         ("expected_seconds", lambda: queries.expected_seconds(db, MODELS[0])),
         ("watch: what moved", lambda: signatures(db)),

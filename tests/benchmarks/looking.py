@@ -19,7 +19,6 @@ from typing import Any, TypeVar
 import numpy as np
 from PIL import Image
 
-from batchgen.check.checking import in_processes
 from batchgen.check.judging import find_matches
 from batchgen.check.kinds import CheckOptions
 from batchgen.check.measures import HASH_BYTES
@@ -64,7 +63,7 @@ def measure(what: str, contents: list[bytes], **more: Any) -> None:
             world.put(f"j{number}", content, **more)
         paths = [str(one) for one in (world.root / "files").iterdir()]
         plainly, _ = timed(lambda: list(map_in_processes(decode_all, paths, len)))
-        first, found = timed(lambda: world.check(work=in_processes))
+        first, found = timed(lambda: world.check(workers=map_in_processes))
         again = checked_again(world)
         rate = len(contents) / first
         print(
@@ -75,7 +74,7 @@ def measure(what: str, contents: list[bytes], **more: Any) -> None:
 
 
 def checked_again(world: Gallery) -> float:
-    seconds, report = timed(lambda: world.check(work=in_processes))
+    seconds, report = timed(lambda: world.check(workers=map_in_processes))
     assert report.examined == 0
     return seconds
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+from collections import defaultdict, deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -112,23 +113,28 @@ def play_plain(night: Night, seed: int, asked: Asked, every: float) -> Played:
     """
 
     async def run(vendor: NightVendor) -> None:
-        jobs = list(night.jobs())
+        jobs, done = list(night.jobs()), defaultdict[str, asyncio.Event](asyncio.Event)
         lists = [[job for job in jobs if job.model == model.name] for model in night.models]
         async with asyncio.TaskGroup() as group:
             for waiting in lists if asked.each else [jobs]:
                 shared = iter(waiting)
                 for _ in range(asked.each or asked.concurrency):
-                    group.create_task(_one_after_another(vendor, shared, every))
+                    group.create_task(_one_after_another(vendor, shared, every, done))
 
     return play(night, seed, run)
 
 
-async def _one_after_another(vendor: NightVendor, jobs: Iterable[Job], every: float) -> None:
+async def _one_after_another(
+    vendor: NightVendor, jobs: Iterable[Job], every: float, done: Mapping[str, asyncio.Event]
+) -> None:
     for job in jobs:
+        for needed in job.needs:
+            await done[needed].wait()
         request_id = await _submit(vendor, job)
         while True:
             await asyncio.sleep(every)
             if isinstance(await vendor.result(request_id), Succeeded):
+                done[job.id].set()
                 break
 
 
@@ -146,42 +152,60 @@ def clairvoyant(night: Night, seed: int) -> float:
 
     Whatever the user's concurrency: it sends each request so that it arrives when a worker becomes
     free, takes each model's jobs in the manifest's order (so it is list scheduling with as many
-    workers as the limit allows), and sees the last end at once. All cold workers start when the
-    first requests arrive. The schedule can be reached. Only another order of the jobs can shorten
-    it, by less than the last service time: so a client that mixes them up may come out a little
-    below 1. Where a limit holds several models together, the model with the most work left for each
-    of its workers goes first.
+    workers as the limit allows) but those first that others need, and sees each end at once. All
+    cold workers start when the first requests arrive. The schedule can be reached. Only another
+    order of the jobs can shorten it, by less than the last service time: so a client that mixes
+    them up may come out a little below 1. Where a limit holds several models together, the model
+    with the most work left for each of its workers goes first.
     """
-    sides = [_Planned(model, model.durations(seed)[::-1]) for model in night.models]
+    sides, needing = _planned(night, seed)
     now = TRAVEL
-    running: list[tuple[float, int]] = []
+    running: list[tuple[float, int, int]] = []
     changes = [moment for moment in night.limit.changes() if moment > now] if night.limit else []
     while running or any(side.left for side in sides):
         while (index := _next(night, sides, len(running), now)) is not None:
-            side = sides[index]
-            heappush(running, (now + side.start(), index))
+            seconds, number = sides[index].start()
+            heappush(running, (now + seconds, index, number))
         if changes and (not running or changes[0] < running[0][0]):
             now = changes.pop(0)
         else:
-            now, index = heappop(running)
+            now, index, number = heappop(running)
             sides[index].busy -= 1
+            if index == 0 and number in needing:
+                sides[1].left.append(needing[number])
     return now
+
+
+def _planned(night: Night, seed: int) -> tuple[list[_Planned], dict[int, tuple[float, int]]]:
+    """The models; of a chain, the second one's jobs by the number of the one that each needs."""
+    sides = []
+    for model in night.models:
+        durations = model.durations(seed)
+        sides.append(_Planned(model, deque(zip(durations, range(model.jobs), strict=True))))
+    if not night.is_chain:
+        return sides, {}
+    first, second = sides
+    first.left.rotate(-night.first_needed)
+    needing = {night.first_needed + number: one for number, one in enumerate(second.left)}
+    second.left.clear()
+    return sides, needing
 
 
 @dataclass(slots=True)
 class _Planned:
-    """A model of the clairvoyant. `left` are the durations of what has to be done, last first."""
+    """A model of the clairvoyant. `left`: the duration and number of each job that may start."""
 
     model: Model
-    left: list[float]
+    left: deque[tuple[float, int]]
     busy: int = 0
     begun: int = 0
 
-    def start(self) -> float:
+    def start(self) -> tuple[float, int]:
         cold = self.model.cold_start if self.begun < self.model.workers else 0.0
         self.busy += 1
         self.begun += 1
-        return cold + self.left.pop()
+        seconds, number = self.left.popleft()
+        return cold + seconds, number
 
 
 def _next(night: Night, sides: list[_Planned], in_flight: int, now: float) -> int | None:
@@ -189,7 +213,7 @@ def _next(night: Night, sides: list[_Planned], in_flight: int, now: float) -> in
     if limit is not None and not limit.per_model and in_flight >= limit.at(now):
         return None
     free = [
-        (sum(side.left) / side.model.workers, -index)
+        (sum(seconds for seconds, _ in side.left) / side.model.workers, -index)
         for index, side in enumerate(sides)
         if side.left and side.busy < night.usable(side.model, now)
     ]

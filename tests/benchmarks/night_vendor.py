@@ -79,22 +79,36 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Night:
-    """What has to be made, and by whom."""
+    """What has to be made, and by whom.
+
+    `is_chain`: each job of the second model needs one of the first, whose jobs are listed before
+    it, those that are needed last.
+    """
 
     models: tuple[Model, ...]
     limit: Limit | None = None
+    is_chain: bool = False
 
     def jobs(self) -> Iterator[Job]:
-        """In the manifest's order: each model's jobs are spread evenly over it."""
+        """In the manifest's order: each model's jobs are spread evenly over it, but for a chain."""
         places = [
-            ((number + 0.5) / model.jobs, index, number)
+            (index if self.is_chain else (number + 0.5) / model.jobs, index, number)
             for index, model in enumerate(self.models)
             for number in range(model.jobs)
         ]
         for _, index, number in sorted(places):
             name = self.models[index].name
             body = canonical_json({"number": number})
-            yield Job(f"{name}-{number}", name, body, f"{name}-{number}")
+            needs = self._needs(number) if self.is_chain and index else ()
+            yield Job(f"{name}-{number}", name, body, f"{name}-{number}", needs=needs)
+
+    def _needs(self, number: int) -> tuple[str, ...]:
+        return (f"{self.models[0].name}-{self.first_needed + number}",)
+
+    @property
+    def first_needed(self) -> int:
+        """Of the jobs of the first model of a chain, the first that another one needs."""
+        return self.models[0].jobs - self.models[1].jobs
 
     def usable(self, model: Model, now: float) -> int:
         """Workers of a model that the limit allows to be busy."""

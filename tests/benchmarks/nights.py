@@ -118,6 +118,18 @@ ROWS = (
         Night((Model("quick", 240, 12.0, 4), Model("usual", 576, 20.0, 16))),
         Asked(40),
     ),
+    Row(
+        "chain",
+        "150 stills, then 40 whose clips of 90 s need them; W = 8 and 4, asked 24 in all",
+        Night((Model("still", 190, 20.0, 8), Model("clip", 40, 90.0, 4)), is_chain=True),
+        Asked(24),
+    ),
+    Row(
+        "chain-of-stills",
+        "the same with 12 clips: the stills take longer",
+        Night((Model("still", 190, 20.0, 8), Model("clip", 12, 90.0, 4)), is_chain=True),
+        Asked(24),
+    ),
 )
 
 

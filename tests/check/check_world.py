@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import io
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import av
 import numpy as np
@@ -16,21 +16,36 @@ from av.video.stream import VideoStream
 from PIL import Image, ImageDraw, ImageFilter
 
 from batchgen.check.checking import Report, check
-from batchgen.check.examining import Examined, Source, examine
+from batchgen.check.examining import Examined, Source
 from batchgen.check.kinds import CheckOptions
 from batchgen.downloads.decoding import decode
 from batchgen.downloads.outcomes import VerifiedFile
 from batchgen.emulator.drawing import CODEC
 from batchgen.jobs import Job
 from batchgen.models.catalog import bundled
+from batchgen.processes import MapFiles
 from batchgen.state.records import FileRow
 from batchgen.state.selection import Selection
 from batchgen.storage.locations import FolderLocation
 from tests.export.export_world import World, job, make_world
 
+T = TypeVar("T")
+R = TypeVar("R")
+
 I2V = "bytedance/dreamina-3-0/pro/image-to-video"
 WHITE = (255, 255, 255)
 GOOD_BIT_RATE = 6_000_000
+
+
+def map_here(work: Callable[[T], R], items: Iterable[T], _lost: Callable[[T], R]) -> Iterator[R]:
+    return map(work, items)
+
+
+def instead(work: Callable[[Sequence[Source]], Iterator[Examined]]) -> MapFiles:
+    def take(_work: Any, items: Iterable[Any], _lost: Any) -> Iterator[Any]:
+        return work(list(items))
+
+    return take
 
 
 def drawn(seed: int, width: int = 320, height: int = 240) -> Image.Image:
@@ -115,10 +130,13 @@ class Gallery(World):
     def check(
         self,
         selection: Selection | None = None,
+        workers: MapFiles | None = None,
         work: Callable[[Sequence[Source]], Iterator[Examined]] | None = None,
         **options: Any,
     ) -> Report:
-        """In this process, unless `work` says otherwise."""
+        """In this process, unless `workers` are given, or `work` that takes their place."""
+        if work is not None:
+            workers = instead(work)
         report = check(
             self.db,
             FolderLocation(self.root),
@@ -127,7 +145,7 @@ class Gallery(World):
             selection or Selection(),
             CheckOptions(**options),
             lambda _total: lambda _number: None,
-            work or (lambda sources: map(examine, sources)),
+            workers or map_here,
         )
         self.looked += report.examined
         return report

@@ -14,13 +14,14 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance
 
-from batchgen.check.checking import changes, in_processes, read
+from batchgen.check.checking import changes, read
 from batchgen.check.examining import Examined, Source, examine, examine_failed
 from batchgen.check.judging import Evidence, judge
 from batchgen.check.kinds import CheckOptions, Kind
 from batchgen.emulator.drawing import Scene, mp4
 from batchgen.models.catalog import bundled
 from batchgen.models.fields import SIZE_KEY
+from batchgen.processes import map_in_processes
 from batchgen.state.reviews import Pick, find_flaws, pick
 from batchgen.state.selection import Selection
 from batchgen.storage.locations import FolderLocation
@@ -40,7 +41,7 @@ def test_the_pool_finds_what_a_single_process_does(world: Gallery) -> None:
     world.put("white", packed(plate()))
     world.put("still", clip([drawn(1)], 10), model=I2V)
     world.put("boat", packed(drawn(2)))
-    pooled = {one.name: one.flaws for one in world.check(work=in_processes).flawed}
+    pooled = {one.name: one.flaws for one in world.check(workers=map_in_processes).flawed}
     world.folder.measures.unlink()
     assert pooled == {one.name: one.flaws for one in world.check().flawed}
     assert {name: [*flaws] for name, flaws in pooled.items()} == {

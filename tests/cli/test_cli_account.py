@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from batchgen.errors import UsageError
+from batchgen.errors import ExitCode, UsageError
 from batchgen.runs.account import account_name
 from batchgen.runs.options import RunOptions
 from tests.shell import Emulator, Shell, emulating, ended, wait_until
@@ -89,9 +89,12 @@ def test_after_kill_9_the_others_have_all_places(tmp_path: Path, emulator: Emula
     for user in users[1:]:
         assert set(user.states().values()) == {"done"}
     # The killed run goes on alone, with all that the others have left.
-    assert users[0].expect(0, "run", "m.yaml", "--quiet", "--account", "shared").code == 0
-    assert charged(emulator, "ships") == 40
+    code = users[0].run("run", "m.yaml", "--quiet", "--account", "shared").code
+    # The kill may have hit submits: whether they were charged is for a person to find out.
+    unknown = list(users[0].states().values()).count("unknown")
+    assert code == (ExitCode.UNKNOWN_OUTCOMES if unknown else ExitCode.DONE)
     assert set(users[0].states().values()) <= {"done", "unknown"}
+    assert 40 - unknown <= charged(emulator, "ships") <= 40
 
 
 def test_a_rate_of_the_account_is_kept_by_two_runs(tmp_path: Path) -> None:

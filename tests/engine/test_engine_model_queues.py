@@ -37,15 +37,19 @@ class Pages:
         limit: int,
         closed: frozenset[str] = frozenset(),
     ) -> list[JobRow]:
-        key = (-after[0], after[1]) if after else (-(10**6), 0)
-        jobs = sorted(self.due.values(), key=lambda job: (-job.priority, job.seq))
-        found = [job for job in jobs if (-job.priority, job.seq) > key][:limit]
+        jobs = sorted(self.due.values(), key=lambda job: place(job.due_key))
+        found = [job for job in jobs if not after or place(job.due_key) > place(after)][:limit]
         self.while_reading()
         return found
 
 
-def job(seq: int, priority: int = 0) -> JobRow:
-    return a_job_row(f"j{seq}", seq=seq, model="m", priority=priority)
+def place(key: DueKey) -> tuple[int, bool, int]:
+    priority, needed, seq = key
+    return -priority, not needed, seq
+
+
+def job(seq: int, priority: int = 0, *, needed: bool = False) -> JobRow:
+    return a_job_row(f"j{seq}", seq=seq, model="m", priority=priority, needed=needed)
 
 
 def pages(jobs: Iterable[JobRow]) -> Pages:
@@ -89,6 +93,14 @@ async def test_a_job_that_came_back_goes_before_its_equals_only() -> None:
     jobs.put_back(first)
     assert jobs.priority == 5
     assert await everything(jobs) == [1, 2, 9, 3]
+
+
+async def test_a_job_that_came_back_goes_after_those_that_others_need() -> None:
+    jobs = queue(pages([job(1, 5), job(2), job(3, needed=True), job(4, needed=True)]))
+    await jobs.refill()
+    jobs.put_back(job(8))
+    jobs.put_back(job(9, needed=True))
+    assert await everything(jobs) == [1, 9, 3, 4, 8, 2]
 
 
 async def test_a_job_that_came_back_is_not_read_again_from_a_later_page() -> None:

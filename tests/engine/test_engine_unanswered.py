@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from itertools import chain
+from math import inf
+from typing import Any
 
 from batchgen.engine.limits import AGES, ENOUGH_AGES, SURELY, Expectations
+from batchgen.manifest.policy import OnUnknown
 from batchgen.runcomfy.outcomes import Unclear
+from batchgen.state import manual_actions
 from tests.engine.judge import judge
 from tests.engine.simulated_vendor import Course, Reply
 from tests.engine.simulation import T2I, Process, World, one_model, with_habits, with_policy
@@ -96,6 +100,69 @@ def test_a_persons_decision_frees_the_place(world: World) -> None:
     assert world.live(decide).pause is None
     assert at_once(world, 99.0) == 1
     assert at_once(world, 103.0) == 2
+
+
+def killed_while_submitting(world: World, concurrency: int, lost: int, **more: Any) -> None:
+    """The last run has sent some requests that got no answer, and the next one begins at once."""
+    with_policy(world, concurrency=concurrency, **more)
+    names = one_model(world, 40)
+    with_habits(
+        world,
+        reply=lambda _model, job: Reply(takes=inf) if job in names[:lost] else Reply(),
+        course=lambda *_: Course(queued=0.0, runs=20.0),
+    )
+    assert world.crash(10.0) == lost
+
+
+def test_what_a_killed_run_has_sent_holds_its_place_in_the_next_one(world: World) -> None:
+    killed_while_submitting(world, 4, 2)
+    assert world.live().pause is None
+    judge(world)
+    assert most_at_work(world) == 4
+    assert at_once(world, 15.0) == 2
+    assert at_once(world, world.now - 25.0) == 4
+
+
+def test_at_most_half_of_the_places_are_held_for_a_killed_run(world: World) -> None:
+    killed_while_submitting(world, 4, 4)
+    assert world.live().pause is None
+    judge(world)
+    assert at_once(world, 15.0) == 2
+
+
+def test_the_only_place_is_not_held_for_a_killed_run(world: World) -> None:
+    killed_while_submitting(world, 1, 1)
+    assert world.live().pause is None
+    judge(world)
+    assert at_once(world, 15.0) == 1
+
+
+def test_what_was_sent_longer_ago_than_the_timeout_holds_no_place(world: World) -> None:
+    killed_while_submitting(world, 4, 2, timeout=100.0)
+    world.now += 100.0
+    assert world.live().pause is None
+    assert at_once(world, 115.0) == 4
+
+
+def test_what_is_sent_again_after_a_kill_still_counts(world: World) -> None:
+    killed_while_submitting(world, 4, 2, on_unknown=OnUnknown.RESUBMIT)
+    names = ("a000", "a001")
+    with_habits(world, course=lambda *_: Course(queued=0.0, runs=20.0))
+    assert world.live().pause is None
+    assert [world.states()[name] for name in names] == ["done", "done"]
+    assert at_once(world, 15.0) == 2
+
+
+def test_a_persons_decision_frees_the_place_of_a_killed_run(world: World) -> None:
+    killed_while_submitting(world, 4, 2)
+
+    async def decide(process: Process) -> None:
+        await asyncio.sleep(8.0)
+        assert await process.store.run(manual_actions.write_off, 1, process.store.now()) is None
+        await process.scheduler.reconsider(1)
+
+    assert world.live(decide).pause is None
+    assert [at_once(world, at) for at in (15.0, 25.0)] == [2, 3]
 
 
 def test_how_long_a_request_can_take_is_known_after_some_have_ended() -> None:

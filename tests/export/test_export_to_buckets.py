@@ -167,6 +167,15 @@ def test_an_export_that_is_killed_is_continued(
     assert sets.tree() == tree(tmp_path / "whole")
 
 
+def test_half_uploads_of_an_export_that_died_are_removed(world: World, sets: Sets) -> None:
+    client = sets.s3.client()
+    for key in (f"{PREFIX}/train-000000.tar", "elsewhere/train-000000.tar"):
+        client.create_multipart_upload(Bucket=sets.bucket, Key=key)
+    world.export(sets.target, "webdataset")
+    left = client.list_multipart_uploads(Bucket=sets.bucket)["Uploads"]
+    assert [one["Key"] for one in left] == ["elsewhere/train-000000.tar"]
+
+
 def test_a_foreign_place_is_refused_and_left_as_it_is(world: World, sets: Sets) -> None:
     sets.put("theirs.txt", b"foreign")
     with pytest.raises(UsageError, match="there are objects that batchgen did not export"):

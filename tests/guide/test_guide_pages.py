@@ -86,7 +86,16 @@ def test_every_option_is_explained_and_no_other() -> None:
     written = set(_OPTION.findall(guide_text()))
     known = set().union(*options().values())
     assert known - written == set()
-    foreign = {"--help", "--seeds", "--kills", "--full", "--trace", "--first", "--pairs"}
+    foreign = {
+        "--help",
+        "--seeds",
+        "--kills",
+        "--full",
+        "--trace",
+        "--first",
+        "--pairs",
+        "--address",
+    }
     assert written - known - foreign == set()
 
 

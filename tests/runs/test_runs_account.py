@@ -6,6 +6,7 @@ import asyncio
 import errno
 import fcntl
 import os
+import shutil
 import signal
 from pathlib import Path
 from typing import Never
@@ -83,6 +84,17 @@ def test_a_suspended_run_keeps_what_it_has_and_asks_for_no_more(tmp_path: Path) 
         one.close()
 
 
+def test_what_a_run_has_that_stays_suspended_is_free_for_the_others(tmp_path: Path) -> None:
+    first, second = SharedAccount(tmp_path), SharedAccount(tmp_path)
+    exchanged(first, 8)
+    assert reserved(exchanged(second, 8, now=80.0)) == (1, 0, 0)
+    assert reserved(exchanged(second, 8, now=91.0)) == (0, 8, 8)
+    assert reserved(exchanged(first, 8, now=120.0)) == (1, 0, 0)
+    assert reserved(exchanged(second, 8, reserved=8, now=121.0)) == (1, 8, 4)
+    for one in (first, second):
+        one.close()
+
+
 def test_a_submit_that_is_given_back_rests_and_all_of_a_dead_run(tmp_path: Path) -> None:
     first, second = SharedAccount(tmp_path), SharedAccount(tmp_path)
 
@@ -123,6 +135,20 @@ def test_a_file_that_was_removed_is_no_loss(tmp_path: Path) -> None:
     assert reserved(exchanged(second, 8)) == (1, 0, 0)
     for one in (first, second):
         one.close()
+
+
+def test_after_the_folder_was_removed_the_runs_find_each_other_again(tmp_path: Path) -> None:
+    folder = tmp_path / "accounts"
+    first, second = SharedAccount(folder), SharedAccount(folder)
+    exchanged(first, 4)
+    exchanged(second, 4)
+    shutil.rmtree(folder)
+    assert reserved(exchanged(first, 4, reserved=4)) == (0, 4, 4)
+    assert reserved(exchanged(second, 4, reserved=4)) == (1, 4, 4)
+    assert reserved(exchanged(first, 4, reserved=4)) == (1, 4, 4)
+    for one in (first, second):
+        one.close()
+    assert [one.name for one in folder.iterdir()] == ["limits.db"]
 
 
 @pytest.mark.parametrize("code", [errno.ENOLCK, errno.EOPNOTSUPP])

@@ -11,7 +11,6 @@ from batchgen.downloads import adopt, fetch, part, storing, verified_part
 from batchgen.downloads.outcomes import Fetched, NotStored
 from batchgen.engine import downloads_pool, fetch_decisions
 from batchgen.runs import result_bucket, startup
-from batchgen.storage import half_uploads
 from batchgen.storage.buckets import BucketResults
 from tests.simulation.bucket_client import is_a_bucket_used
 from tests.simulation.mutating import Mutation, beside, put
@@ -110,11 +109,16 @@ def the_bytes_of_a_verified_part_are_not_compared() -> None:
 
 
 def half_uploads_stay() -> None:
-    put(BucketResults, "remove_half_uploads", lambda _self, _before: 0)
+    put(BucketResults, "remove_half_uploads", lambda *_: 0)
 
 
 def half_uploads_of_the_list_stay() -> None:
-    put(half_uploads, "METADATA", "no-such-list")
+    remove = BucketResults.remove_half_uploads
+
+    def of_results(self: Any, before: float, below: str = "files/") -> int:
+        return remove(self, before, below) if below == "files/" else 0
+
+    put(BucketResults, "remove_half_uploads", of_results)
 
 
 def a_busy_bucket_is_the_fault_of_the_file() -> None:

@@ -39,11 +39,21 @@ def after_life(night: Night, life: Life, told: dict[str, str]) -> Iterator[Findi
         found = states.get(job, "nothing")
         if state in RANK and RANK.get(found, 9 if found in states.values() else 0) < RANK[state]:
             yield Finding("went back", f"{job} was told to be {state}, and is {found}")
+    yield from _let_go(life, states)
     yield from _rate(night, life)
     # An acceptance says that the vendor took what was sent before it, and no more.
     alike = sum(begun > night.vendor.accepted_last for begun in night.vendor.refused_alike)
     if alike > MOST_ALIKE + most_at_once(str(night.scenario.concurrency)):
         yield Finding("burnt", f"{alike} submits in a row were refused in the same words")
+
+
+def _let_go(life: Life, states: dict[str, str]) -> Iterator[Finding]:
+    """A run that ends without a reason has followed each of its requests to the end."""
+    if life.cut_at or life.aborted or life.summary is None or life.summary.pause:
+        return
+    for job, state in states.items():
+        if state in {"queued", "running"}:
+            yield Finding("let go", f"{job} is {state}, and the run is over")
 
 
 def at_the_end(night: Night) -> Iterator[Finding]:

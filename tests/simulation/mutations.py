@@ -10,6 +10,7 @@ import hashlib
 from contextlib import nullcontext
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import aiohttp
@@ -48,7 +49,6 @@ from tests.simulation.vendor import API_HOST, TOKEN
 
 if TYPE_CHECKING:
     import sqlite3
-    from pathlib import Path
 
     from batchgen.downloads.outcomes import VerifiedFile
 

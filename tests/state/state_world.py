@@ -71,6 +71,7 @@ def a_job_row(job_id: str, **known: Any) -> JobRow:
         gate=False,
         approved=False,
         waiting=0,
+        needed=False,
         axes="{}",
         again_asked=False,
     )

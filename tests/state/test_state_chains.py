@@ -219,7 +219,7 @@ def test_due_jobs_come_by_priority_then_in_order_without_those_held_back(tmp_pat
         after = None
         while page := queries.due_page(state.db, T2I, Selection(), after, 2):
             found += [one.id for one in page]
-            after = (page[-1].priority, page[-1].seq)
+            after = page[-1].due_key
         assert found == ["b", "d", "a", "e", "c"]
         held = queries.due_page(state.db, T2I, Selection(), None, 9, frozenset({"x"}))
         assert [one.id for one in held] == ["b", "e", "c"]
@@ -228,6 +228,49 @@ def test_due_jobs_come_by_priority_then_in_order_without_those_held_back(tmp_pat
         assert queries.unproven_sweeps(state.db) == {(T2I, "x"), (T2I, "y"), (T2I, "")}
         state.finish("a", "r1")
         assert queries.unproven_sweeps(state.db) == {(T2I, "y"), (T2I, "")}
+
+
+def test_what_others_need_goes_first_among_equals(tmp_path: Path) -> None:
+    jobs = [
+        job("first", priority=1),
+        job("a"),
+        job("still"),
+        job("b"),
+        job("other-still"),
+        job("last", priority=-1),
+        job("clip", needs=("still", "other-still"), priority=9),
+    ]
+    with open_state(tmp_path, *jobs) as state:
+        found: list[str] = []
+        after = None
+        while page := queries.due_page(state.db, T2I, Selection(), after, 1):
+            found += [one.id for one in page]
+            after = page[-1].due_key
+        assert found == ["first", "still", "other-still", "a", "b", "last"]
+
+
+def test_what_nobody_needs_any_more_goes_in_the_manifests_order(tmp_path: Path) -> None:
+    jobs = [job("a"), job("still"), job("other-still")]
+    clips = [job("clip", needs=("still", "other-still")), job("twin", needs=("still",))]
+    with open_state(tmp_path, *jobs, *clips) as state:
+        assert due(state) == ["still", "other-still", "a"]
+        state.merge([*jobs, job("clip"), clips[1]])
+        assert due(state) == ["still", "a", "other-still", "clip"]
+        state.merge([*jobs, job("clip"), job("twin")])
+        assert due(state) == ["a", "still", "other-still", "clip", "twin"]
+
+
+def test_pages_of_due_jobs_are_read_in_the_order_of_their_index(tmp_path: Path) -> None:
+    with open_state(tmp_path, job("a")) as state:
+        asked: list[str] = []
+        state.db.set_trace_callback(asked.append)
+        queries.due_page(state.db, T2I, Selection(), (0, True, 5), 9)
+        state.db.set_trace_callback(None)
+        for query in asked:
+            plan = state.db.execute(f"EXPLAIN QUERY PLAN {query}").fetchall()
+            assert "USING INDEX job_due" in str(plan)
+            assert "TEMP B-TREE" not in str(plan)
+        assert len(asked) == 3
 
 
 def test_many_failed_needs_of_one_job_are_retried_in_no_more_than_a_look_each(

@@ -63,8 +63,25 @@ def test_a_lower_limit_is_given_back_though_nobody_lacks_anything() -> None:
 
 def test_requests_of_an_earlier_run_count_though_nothing_was_reserved() -> None:
     demands = {"a": Demand(8, 8, 8), "b": Demand(0, 5, 8)}
-    assert part_of("b", 8, demands) == Part(5, 4)
-    assert part_of("a", 8, {**demands, "b": Demand(5, 5, 8)}) == Part(8, 4)
+    assert part_of("b", 8, demands) == Part(5, 0)
+    assert part_of("a", 8, {**demands, "b": Demand(5, 5, 8)}) == Part(8, 3)
+
+
+def test_nothing_starts_as_long_as_more_are_in_flight_than_the_limit() -> None:
+    account = Account(6, {"a": Run(9, held=6, used=6, keep=6), "b": Run(9, used=6)})
+    for name in ("a", "b", "a"):
+        account.exchange(name)
+    account.work("a", 6)
+    account.exchange("a")
+    account.work("a", 0)
+    assert (account.runs["a"].used, account.runs["b"].used) == (0, 6)
+    for _ in range(3):
+        account.exchange("b")
+        account.work("b", 3)
+        account.exchange("a")
+        account.work("a", 0)
+        assert account.runs["a"].used + account.runs["b"].used <= 6
+    assert (account.runs["a"].used, account.runs["b"].used) == (3, 3)
 
 
 @dataclass

@@ -61,9 +61,9 @@ def test_pending_jobs_come_in_pages_in_the_order_of_the_manifest(five: State) ->
     first = queries.due_page(five.db, T2I, Selection(), None, 2)
     assert [one.id for one in first] == ["a-1", "b-1"]
     assert first[0].body == '{"prompt":"a boat"}'
-    second = queries.due_page(five.db, T2I, Selection(), (0, first[-1].seq), 2)
+    second = queries.due_page(five.db, T2I, Selection(), first[-1].due_key, 2)
     assert [one.id for one in second] == ["b-2"]
-    assert queries.due_page(five.db, T2I, Selection(), (0, second[-1].seq), 2) == []
+    assert queries.due_page(five.db, T2I, Selection(), second[-1].due_key, 2) == []
 
 
 def test_what_is_not_pending_or_not_listed_is_on_no_page(five: State) -> None:

@@ -61,3 +61,10 @@ def test_where_only_a_folder_will_do_a_bucket_is_refused() -> None:
 def test_the_location_of_a_file_can_be_shown() -> None:
     assert FolderLocation(Path("out")).of("files/a.png") == "out/files/a.png"
     assert BucketLocation("s3://bucket/out").of("files/a.png") == "s3://bucket/out/files/a.png"
+
+
+@pytest.mark.parametrize("text", ["s3://me:secret@bucket/x", "az://box/x?sig=secret"])
+def test_credentials_in_an_address_are_refused_and_not_shown(text: str) -> None:
+    with pytest.raises(InputError, match="not the address of a bucket") as raised:
+        parse_location(text)
+    assert "secret" not in str(raised.value)

@@ -175,11 +175,12 @@ def test_half_uploads_of_the_run_are_removed_and_those_beside_it_stay(
 ) -> None:
     client = s3.client()
     ours = ("night/7/files/a.png", "night/7/metadata.jsonl")
-    others = ("night/7/again/files/a.png", "night/7/metadata.jsonl/x", "night/8/files/a.png")
+    others = ("night/7/again/files/a.png", "night/8/files/a.png")
     for key in (*ours, *others):
         client.create_multipart_upload(Bucket=bucket, Key=key)
-    assert kept.remove_half_uploads(before=0.0) == 0
-    assert kept.remove_half_uploads(before=time.time() + 60) == len(ours)
+    for below in ("files/", "metadata.jsonl"):
+        assert kept.remove_half_uploads(0.0, below) == 0
+        assert kept.remove_half_uploads(time.time() + 60, below) == 1
     left = client.list_multipart_uploads(Bucket=bucket)["Uploads"]
     assert sorted(one["Key"] for one in left) == sorted(others)
 
@@ -221,3 +222,16 @@ def test_every_failure_is_one_of_ours_and_names_no_secret(
         assert SECRET not in text
         assert SESSION not in text
         assert raised.value.__suppress_context__
+
+
+@pytest.mark.parametrize("most", [MOST_AT_ONCE, 1])
+def test_of_a_growing_file_only_whole_lines_are_stored(
+    kept: BucketResults, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, most: int
+) -> None:
+    monkeypatch.setattr("batchgen.storage.buckets.MOST_AT_ONCE", most)
+    monkeypatch.setattr("batchgen.storage.buckets.MIB", 8)
+    file = tmp_path / "metadata.jsonl"
+    for text, whole in (("", ""), ("one\na long second line\ntorn", "one\na long second line\n")):
+        file.write_text(text)
+        kept.put_lines(file, "metadata.jsonl")
+        assert read(kept, "metadata.jsonl").decode() == whole

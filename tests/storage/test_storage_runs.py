@@ -2,79 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
 import signal
 import threading
 import time
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 import batchgen
-from tests.shell import T2I, Emulator, Shell, emulating, wait_until
+from tests.shell import Shell, emulating, wait_until
+from tests.storage.bucket_world import HAS_KILL, MANY, PREFIX, Bucket, is_result
 from tests.storage.s3_server import S3Server
 from tests.uploads.test_uploads_bucket_runs import SECRETS, secrets_in
-
-HAS_KILL = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="this system has no SIGKILL")
-PREFIX = "night/7"
-MANY = "example/poster-2/text-to-image"
-"""Makes several pictures."""
-
-
-@dataclass
-class Bucket:
-    """A user whose results go to `s3://NAME/night/7`, and what is there."""
-
-    user: Shell
-    emulator: Emulator
-    s3: S3Server
-    name: str
-
-    @property
-    def url(self) -> str:
-        return f"s3://{self.name}/{PREFIX}"
-
-    def manifest(self, count: int = 4, **output: Any) -> None:
-        jobs = [{"id": f"job-{n}", "input": {"prompt": f"{n}"}} for n in range(count)]
-        output = {"dir": self.url, "state": "out", **output}
-        self.user.manifest(jobs, defaults={"model": T2I}, output=output)
-
-    def keys(self) -> list[str]:
-        return [key.removeprefix(f"{PREFIX}/") for key in self.s3.keys(self.name)]
-
-    def read(self, path: str) -> bytes:
-        found = self.s3.client().get_object(Bucket=self.name, Key=f"{PREFIX}/{path}")
-        content: bytes = found["Body"].read()
-        return content
-
-    def results(self) -> list[str]:
-        return [key for key in self.keys() if key.startswith("files/")]
-
-    def check(self, count: int) -> None:
-        """Every job is done and paid once, and every object has the bytes that were served."""
-        charges = self.emulator.charges()
-        assert [one["status"] for one in charges] == ["succeeded"] * count
-        assert set(self.user.states().values()) == {"done"}
-        rows = [json.loads(line) for line in self.read("metadata.jsonl").splitlines()]
-        assert sorted(row["file_name"] for row in rows) == self.results()
-        assert len({row["id"] for row in rows}) == count
-        for row in rows:
-            content = self.read(row["file_name"])
-            assert hashlib.sha256(content).hexdigest() == row["sha256"]
-        left = [path.name for path in (self.user.folder / "out/files").rglob("*") if path.is_file()]
-        assert left == []
-        assert secrets_in(self.user.folder) == []
-
-
-@pytest.fixture
-def world(shell: Shell, emulator: Emulator, s3: S3Server, bucket: str) -> Bucket:
-    user = shell.using(emulator).having(**s3.env)
-    return Bucket(user, emulator, s3, bucket)
 
 
 def test_results_are_in_the_bucket_and_nowhere_else(world: Bucket) -> None:
@@ -114,10 +56,6 @@ def test_a_kill_in_the_middle_of_uploads_pays_and_fetches_nothing_twice(world: B
     world.check(6)
 
 
-def is_result(method: str, path: str) -> bool:
-    return method in {"PUT", "POST"} and "/files/" in path
-
-
 def test_a_lost_answer_of_the_bucket_costs_nothing(world: Bucket) -> None:
     world.manifest(3)
     left = ["job-0", "job-1", "job-2"]
@@ -134,7 +72,7 @@ def test_a_bucket_that_is_overloaded_for_a_while_is_tried_again_without_a_second
     monkeypatch.setattr("batchgen.storage.opening.MOST_RETRIES", 0)
     world.manifest(4)
     world.emulator.arm("file", "status", status=410, after=4, times=None)
-    left = list(range(8))
+    left = list(range(4))
 
     def refuse(method: str, path: str) -> int | None:
         return status if is_result(method, path) and left and left.pop() >= 0 else None
@@ -302,6 +240,8 @@ def test_the_end_of_a_run_and_status_say_where_the_results_are(world: Bucket) ->
 
 def test_a_plan_of_a_rehearsal_says_that_the_bucket_is_not_used(world: Bucket) -> None:
     world.manifest(1)
+    valid = world.user.expect(0, "validate", "m.yaml")
+    assert f"results: {world.url}; of a rehearsal: out" in valid.out
     plan = world.user.expect(0, "plan", "m.yaml", "--emulator", "--offline")
     assert "as this is a rehearsal" in " ".join(plan.out.split())
     done = world.user.expect(0, "run", "m.yaml", "--emulator", "--latency", "0")
@@ -427,3 +367,32 @@ def test_results_are_reused_from_wherever_they_are(
     assert len(world.emulator.charges()) == 2
     world.user.expect(0, "verify", "second.yaml")
     assert secrets_in(world.user.folder) == []
+
+
+def test_metadata_is_copied_while_the_run_goes_on(
+    world: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("batchgen.runs.result_bucket.EVERY", 0.05)
+    world.manifest(3)
+    world.user.expect(0, "run", "m.yaml")
+    world.check(3)
+    assert world.s3.uploads(world.name).count(f"{PREFIX}/metadata.jsonl") >= 2
+
+
+@HAS_KILL
+def test_a_bucket_that_hangs_holds_no_stopped_run(world: Bucket) -> None:
+    world.manifest(2)
+    go_on = threading.Event()
+    world.s3.refuse = lambda method, path: (
+        503 if is_result(method, path) and go_on.wait(60) else None
+    )
+    with world.user.start("run", "m.yaml") as going:
+        wait_until(lambda: any(is_result(*one) for one in world.s3.calls), "one is being stored")
+        began = time.monotonic()
+        going.terminate()
+        assert going.wait() == 143
+        assert time.monotonic() - began < 25, "a SIGKILL may follow after 15 seconds"
+    go_on.set()
+    world.s3.refuse = lambda _method, _path: None
+    world.user.expect(0, "run", "m.yaml")
+    world.check(2)
