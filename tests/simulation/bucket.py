@@ -81,8 +81,8 @@ class Outage:
 class Shelf:
     """What a seed makes of a bucket. `foreign` are lives and seconds at which others put objects.
 
-    `rough`: how often the put of a result goes wrong; others do so less often, since most lives
-    would end with their first requests. Objects of more than `whole` bytes go in parts.
+    `rough`: how often the put of a result or of the list goes wrong; others do so less often, since
+    most lives would end with their first requests. Objects of more than `whole` bytes go in parts.
     `loses` and `contests`: how often, between two lives, all that is local is looked for in vain,
     and another run has the prefix.
     """
@@ -284,7 +284,7 @@ class ResultBucket:
             ),
             None,
         )
-        rough = self.shelf.rough if label.startswith("result") else self.shelf.rough / 5
+        rough = self.shelf.rough if label.startswith(("result", "list")) else self.shelf.rough / 5
         if found is None and self.dice.random() < rough:
             found = self.dice.choice(RANDOM)
         if found is not None:
