@@ -187,6 +187,10 @@ class BucketError(InputError):
     pass
 
 
+class NoBucketError(BucketError):
+    """There is no bucket of that name."""
+
+
 class ProviderMismatchError(InputError):
     pass
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from batchgen.downloads.media import EXTENSIONS
 from batchgen.downloads.outcomes import Fetched, NotStored
 from batchgen.downloads.part import make_folders
-from batchgen.errors import BucketError, BucketUnavailableError, OutputError
+from batchgen.errors import BucketUnavailableError, NoBucketError, OutputError
 from batchgen.fs import TOO_MANY_OPEN, disk_errors, open_new, open_to_read, symlink_error
 from batchgen.storage.locations import FolderLocation
 from batchgen.storage.results import open_results
@@ -45,8 +45,9 @@ def adopt(
 ) -> AdoptOutcome:
     """Take the file `expected` of another run: a hard link, or a copy to another disk.
 
-    NotStored if it is in a bucket that does not answer. Blocks. Raises OutputError, StorageError
-    or DiskFullError for the target's disk.
+    NotStored if it is in a bucket that does not answer. Blocks. Raises BucketError if that refuses,
+    since a login that has ended must not make the run pay again; OutputError, StorageError or
+    DiskFullError for the target's disk.
     """
     relative = PurePosixPath(expected.path)
     if relative.is_absolute() or ".." in relative.parts or relative.suffix not in EXTENSIONS:
@@ -92,7 +93,7 @@ def _take(source: Location, path: str, part: Path) -> SourceGone | NotStored | N
         file = open_results(source).open(path)
     except BucketUnavailableError as exc:
         return NotStored(exc.what)
-    except (OutputError, BucketError) as exc:
+    except (OutputError, NoBucketError) as exc:
         return SourceGone(f"{where}: {exc.what}")
     except OSError as exc:
         if exc.errno in TOO_MANY_OPEN:

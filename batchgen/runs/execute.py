@@ -54,6 +54,7 @@ from batchgen.state.meta import Meta, set_meta
 from batchgen.state.queries import totals
 from batchgen.state.reuse import count_reused
 from batchgen.state.store import open_store
+from batchgen.storage.locations import BucketLocation
 
 if TYPE_CHECKING:
     import signal
@@ -224,7 +225,11 @@ async def work(
 ) -> Ended:
     """Do what there is to do; `ingest` reads the jobs still to come. Raises as `execute` does."""
     policy = engine_policy(context.manifest.policy, context.options)
-    open_files = allow_open_files(policy.limit, doubled=context.options.emulator)
+    open_files = allow_open_files(
+        policy.limit,
+        doubled=context.options.emulator,
+        in_bucket=isinstance(context.results, BucketLocation),
+    )
     if warning := open_files.warning(policy.limit):
         emit(Warned(warning))
     async with AsyncExitStack() as stack:

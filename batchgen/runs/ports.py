@@ -287,6 +287,10 @@ A_DOWNLOAD = 3
 """A socket, the file and its sidecar."""
 
 
+A_STORED_DOWNLOAD = A_DOWNLOAD + 1
+"""And a socket to the bucket."""
+
+
 USUAL_DOWNLOADS = 8
 """However few requests are in flight: a video takes longer to download than to ask for."""
 
@@ -333,26 +337,31 @@ class OpenFiles:
         return replace(self, limit=limit, submits=min(concurrency, most), most=most)
 
 
-def allow_open_files(concurrency: int, *, doubled: bool) -> OpenFiles:
+def allow_open_files(concurrency: int, *, doubled: bool, in_bucket: bool) -> OpenFiles:
     """Raise the soft limit to what `concurrency` needs, as far as the hard one goes.
 
-    `doubled`: the server is in this process, so both ends of each connection count.
+    `doubled`: the server is in this process, so both ends of each connection count. `in_bucket`:
+    results are stored there.
     """
     limit = _raised(max(MANY, USUALLY_OPEN + RESERVE + A_JOB * concurrency))
-    return share(limit, _open_now(), concurrency, doubled=doubled)
+    download = A_STORED_DOWNLOAD if in_bucket else A_DOWNLOAD
+    return share(limit, _open_now(), concurrency, doubled=doubled, download=download)
 
 
-def share(limit: int | None, used: int, concurrency: int, *, doubled: bool) -> OpenFiles:
+def share(
+    limit: int | None, used: int, concurrency: int, *, doubled: bool, download: int = A_DOWNLOAD
+) -> OpenFiles:
+    """Divide the limit; each download at once takes `download` of it."""
     wanted = max(USUAL_DOWNLOADS, min(MOST_DOWNLOADS, concurrency))
     if limit is None:
         return OpenFiles(None, concurrency, 0, wanted)
     free = max(0, limit - used - RESERVE)
     ends = 2 if doubled else 1
-    downloads = min(USUAL_DOWNLOADS, max(1, free // (4 * A_DOWNLOAD)))
+    downloads = min(USUAL_DOWNLOADS, max(1, free // (4 * download)))
     # More than the usual only from what the requests leave.
-    spare = free - A_DOWNLOAD * downloads - 2 * ends * concurrency
-    downloads += max(0, min(wanted - downloads, spare // A_DOWNLOAD))
-    connections = max(2, (free - A_DOWNLOAD * downloads) // ends)
+    spare = free - download * downloads - 2 * ends * concurrency
+    downloads += max(0, min(wanted - downloads, spare // download))
+    connections = max(2, (free - download * downloads) // ends)
     # Half of them: a run may be tuned to a higher concurrency while it goes on.
     most = connections // 2
     return OpenFiles(

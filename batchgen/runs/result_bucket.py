@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -17,6 +17,7 @@ from batchgen.runs.append_log import json_line
 from batchgen.runs.ownership import known_run_id
 from batchgen.storage.locations import BucketLocation
 from batchgen.storage.results import open_bucket
+from batchgen.storage.stamps import FILES
 from batchgen.text import plural
 
 if TYPE_CHECKING:
@@ -52,17 +53,18 @@ def claim_prefix(context: RunContext, db: Connection) -> None:
     if not isinstance(location, BucketLocation):
         return
     bucket, run = open_bucket(location), known_run_id(db)
+    _refuse_nested(location)
     text = json.dumps({"run": run, "name": context.manifest.name}, ensure_ascii=False)
     if bucket.put_text(CLAIM, text, only_new=True):
         return
     claim = read_claim(location)
     if claim.get("run") == run:
         return
-    is_ours_again = options.take_over or options.recover
-    if is_ours_again or (options.start_over and not any(bucket.names())):
+    name = claim.get("name")
+    is_ours_again = options.recover or (options.start_over and not any(bucket.names()))
+    if options.take_over or (is_ours_again and name == context.manifest.name):
         bucket.put_text(CLAIM, text)
         return
-    name = claim.get("name")
     take_over = options.command(context.manifest.path, "--take-over")
     raise OtherManifestError(
         f"another run{f' ({name})' if isinstance(name, str) else ''} stores its results there;"
@@ -71,6 +73,23 @@ def claim_prefix(context: RunContext, db: Connection) -> None:
         next_step="set another output.dir, with a prefix of its own; or, if that run is over and"
         f" yours may store results beside its: {take_over}",
     )
+
+
+def _refuse_nested(location: BucketLocation) -> None:
+    """Raise OtherManifestError if the results would be among those of another run, or around them.
+
+    Each would tidy up what belongs to the other. Who may not ask is not kept from running.
+    """
+    parts = location.url.split("/")
+    around = ["/".join(parts[:at]) for at in range(3, len(parts)) if parts[at] == FILES]
+    for url in [*around, location.of(FILES)]:
+        with suppress(BucketError):
+            if open_bucket(BucketLocation(url)).stamp(CLAIM) is not None:
+                raise OtherManifestError(
+                    f"another run stores its results in {url}; nothing was sent",
+                    where=str(location),
+                    next_step="set another output.dir, with a prefix of its own",
+                )
 
 
 def read_claim(location: BucketLocation) -> JsonObject:

@@ -32,15 +32,16 @@ EVERYTHING = Selection()
 class ResultFile:
     """A verified file. `location` is an absolute path, or `s3://…` of a file in a bucket.
 
-    `seconds` is a video's length; `pick` is a person's: "keep", "reject" or None.
+    A sound has no `width` and `height`; only it and a video have `seconds`. `pick` is a person's:
+    "keep", "reject" or None.
     """
 
     location: str
     media_type: str
     bytes: int
     sha256: str
-    width: int
-    height: int
+    width: int | None
+    height: int | None
     seconds: float | None
     pick: str | None
 
@@ -114,8 +115,6 @@ def _file(file: FileRow, results: Location) -> ResultFile:
     assert file.media_type is not None
     assert file.sha256 is not None
     assert file.bytes is not None
-    assert file.width is not None
-    assert file.height is not None
     return ResultFile(
         location=results.of(file.path),
         media_type=file.media_type,

@@ -9,6 +9,7 @@ import hashlib
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
+from itertools import islice
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -17,8 +18,9 @@ from batchgen.errors import UsageError
 from batchgen.fs import name_key
 from batchgen.state.files import claimed_path, result_numbered, results_after
 from batchgen.state.queries import select_any
+from batchgen.storage.locations import BucketLocation
 from batchgen.storage.results import open_results
-from batchgen.storage.stamps import FILES, PARTS, Obstacle, ObstacleError
+from batchgen.storage.stamps import FILES, PARTS, SEEN, Obstacle, ObstacleError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,9 +31,12 @@ if TYPE_CHECKING:
     from batchgen.state.records import Result
     from batchgen.storage.locations import Location
     from batchgen.storage.results import Results
+    from batchgen.storage.stamps import Stamp
 
 
 PAGE = 256
+LISTED_AT_ONCE = 100_000
+"""Results whose sizes are looked for in one listing of a bucket."""
 
 
 class Damage(StrEnum):
@@ -73,7 +78,9 @@ def check_files(
         )
     results.require()
     look = partial(_look, results.location.absolute(), quick=quick)
-    if workers is None:
+    if quick and isinstance(results.location, BucketLocation):
+        found = _listed(db, results, selection)
+    elif workers is None:
         found = map_in_threads(look, _pages(db, selection), results.at_once, "verify")
     else:
         found = workers(look, _pages(db, selection), look)
@@ -83,6 +90,15 @@ def check_files(
         else:
             (second,) = map_in_threads(look, [checked.file], 1, "verify again")
             yield confirmed(db, checked, second)
+
+
+def _listed(db: Connection, results: Results, selection: Selection) -> Iterator[Checked]:
+    """Compare with what the bucket lists, a thousand objects a request."""
+    files = _pages(db, selection)
+    while block := list(islice(files, LISTED_AT_ONCE)):
+        stamps = results.stamps([file.path for file in block])
+        for file, stamp in zip(block, stamps, strict=True):
+            yield Checked(file, _size_damage(stamp, file))
 
 
 def _pages(db: Connection, selection: Selection) -> Iterator[Result]:
@@ -110,7 +126,9 @@ def damage_of(results: Results, file: Result, *, quick: bool = False) -> Damage 
     Raises BucketError and BucketUnavailableError, which say nothing about the file.
     """
     try:
-        return _size_damage(results, file) if quick else _content_damage(results, file)
+        if quick:
+            return _size_damage(results.stamp(file.path), file)
+        return _content_damage(results, file)
     except (FileNotFoundError, NotADirectoryError):
         return Damage.MISSING
     except ObstacleError as exc:
@@ -119,8 +137,7 @@ def damage_of(results: Results, file: Result, *, quick: bool = False) -> Damage 
         return Damage.UNREADABLE
 
 
-def _size_damage(results: Results, file: Result) -> Damage | None:
-    stamp = results.stamp(file.path)
+def _size_damage(stamp: Stamp | None, file: Result) -> Damage | None:
     if stamp is None:
         return Damage.MISSING
     return None if stamp.bytes == file.bytes else Damage.SIZE
@@ -143,7 +160,7 @@ def orphaned_files(db: Connection, results: Results) -> Iterator[str]:
     """Paths, as in the state, of foreign files and of unneeded `.part` files."""
     for path in results.names():
         name = path.removeprefix(f"{FILES}/")
-        is_work = name == ".writable" or path.startswith(f"{PARTS}/")
+        is_work = name == ".writable" or path.startswith((f"{PARTS}/", f"{FILES}/{SEEN}"))
         if not (is_work or _is_ours(db, name)):
             yield path
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from contextlib import contextmanager
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -14,7 +15,7 @@ from obstore.exceptions import AlreadyExistsError, BaseError
 
 from batchgen.concurrency import map_in_threads
 from batchgen.errors import OutputError
-from batchgen.fs import CONTINUE, disk_errors, open_to_read
+from batchgen.fs import CONTINUE, disk_error, disk_errors, open_to_read
 from batchgen.storage.opening import NO_BUCKET, endpoint_of, open_client, read_failure
 from batchgen.storage.stamps import (
     FILES,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from obstore import GetResult, ObjectMeta
 
     from batchgen.storage.locations import BucketLocation
+    from batchgen.storage.opening import Client
 
 SHA256 = "sha256"
 REQUEST = "request"
@@ -57,6 +59,12 @@ class BucketResults:
         endpoint = endpoint_of(location.url, os.environ)
         self._client = open_client(location.url, endpoint)
         self._store = self._client.store
+
+    @cached_property
+    def _reading(self) -> Client:
+        return open_client(
+            self.location.url, endpoint_of(self.location.url, os.environ), reads=True
+        )
 
     def require(self) -> None:
         for _ in self.names():
@@ -84,11 +92,11 @@ class BucketResults:
         if start or stop is not None:
             options = {"range": {"offset": start} if stop is None else (start, stop)}
         try:
-            found = obstore.get(self._store, path, options=options)
+            found = obstore.get(self._reading.store, path, options=options)
         except FileNotFoundError as exc:
             raise self._missing(exc, path) from None
         except BaseError as exc:
-            raise self._client.translated(exc, doing="downloads") from None
+            raise self._reading.translated(exc, doing="downloads") from None
         yield Reading(_stamp_of(found.meta), self._blocks(found))
 
     def _blocks(self, found: GetResult) -> Iterator[bytes]:
@@ -96,11 +104,11 @@ class BucketResults:
             for block in found.stream(MIB):
                 yield bytes(block)
         except BaseError as exc:
-            raise self._client.translated(exc, doing="downloads") from None
+            raise self._reading.translated(exc, doing="downloads") from None
 
     def _missing(self, exc: FileNotFoundError, path: str) -> Exception:
         if read_failure(str(exc)).code in NO_BUCKET:
-            return self._client.translated(exc, doing="downloads")
+            return self._reading.translated(exc, doing="downloads")
         # The original quotes the request.
         return FileNotFoundError(path)
 
@@ -133,7 +141,12 @@ class BucketResults:
     def stamps(self, paths: Sequence[str]) -> Iterator[Stamp | None]:
         if len(paths) <= PAGE:
             return map_in_threads(self.stamp, paths, self.at_once, "stamp")
-        known = {found["path"]: _stamp_of(found) for found in self._listed(f"{FILES}/")}
+        wanted = set(paths)
+        known = {
+            found["path"]: _stamp_of(found)
+            for found in self._listed(f"{FILES}/")
+            if found["path"] in wanted
+        }
         return map(known.get, paths)
 
     def names(self) -> Iterator[str]:
@@ -197,9 +210,26 @@ class BucketResults:
             )
 
     def _put(self, part: Path, path: str, facts: ObjectFacts, *, is_new: bool) -> None:
-        in_parts = facts.bytes > MOST_AT_ONCE
-        with disk_errors(part):
-            content = part if in_parts else part.read_bytes()
+        if facts.bytes <= MOST_AT_ONCE:
+            with disk_errors(part):
+                content = part.read_bytes()
+            self._send(content, part, path, facts, is_new=is_new)
+        else:
+            with disk_errors(part):
+                file = open_to_read(part)
+            with file:
+                self._send(file, part, path, facts, is_new=is_new)
+
+    def _send(
+        self,
+        content: bytes | BinaryIO,
+        part: Path,
+        path: str,
+        facts: ObjectFacts,
+        *,
+        is_new: bool,
+    ) -> None:
+        try:
             obstore.put(
                 self._store,
                 path,
@@ -210,10 +240,15 @@ class BucketResults:
                     SHA256: facts.sha256,
                     REQUEST: facts.request,
                 },
-                use_multipart=in_parts,
+                use_multipart=not isinstance(content, bytes),
                 chunk_size=PART_BYTES,
                 max_concurrency=PARTS_AT_ONCE,
             )
+        except FileNotFoundError:
+            # The bucket is gone, which is no failure of the disk.
+            raise
+        except OSError as exc:
+            raise disk_error(exc, part) from exc
 
     def put_text(self, path: str, text: str, *, only_new: bool = False) -> bool:
         """Store a small object, over an older one unless `only_new`; False if that was there."""

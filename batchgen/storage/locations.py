@@ -49,6 +49,9 @@ class BucketLocation:
 Location: TypeAlias = FolderLocation | BucketLocation
 
 _SCHEME = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/")
+LONGEST_BUCKET = 700
+"""Bytes. S3 takes keys of 1,024, and the name of a file has up to 240."""
+_DOTS = re.compile(r"/\.{1,2}(?:/|$)")
 _BUCKET = re.compile(r"(?:s3|gs|az)://[^/@:?#\s\\]+(?:/[^/@?#\s\\]+)*/?")
 
 
@@ -67,12 +70,18 @@ def parse_location(text: str) -> Location:
             next_step="name a folder, or a bucket: s3://bucket/prefix, gs://bucket/prefix or"
             " az://container/prefix",
         )
-    if not _BUCKET.fullmatch(text):
+    if not _BUCKET.fullmatch(text) or _DOTS.search(text):
         raise InputError(
             "this is not the address of a bucket",
             where=_without_secrets(text),
-            next_step=f"write {scheme}://bucket/prefix, without credentials, `?` or `//`; the"
+            next_step=f"write {scheme}://bucket/prefix, without credentials, `?`, `//` or `..`; the"
             " cloud's own tools know the credentials",
+        )
+    if len(text.encode()) > LONGEST_BUCKET:
+        raise InputError(
+            f"the address of the bucket is too long: at most {LONGEST_BUCKET} bytes fit",
+            where=text,
+            next_step="set a shorter output.dir",
         )
     return BucketLocation(text.rstrip("/"))
 

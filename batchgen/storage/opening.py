@@ -13,32 +13,47 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from batchgen.errors import BucketError, BucketUnavailableError
+from batchgen.errors import BucketError, BucketUnavailableError, NoBucketError
 from batchgen.fs import CONTINUE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from obstore.store import AzureStore, GCSStore, S3Store
+    from obstore.store import AzureStore, ClientConfig, GCSStore, S3Store
 
-ENDPOINT_VARIABLES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
-REQUEST_SECONDS = 120
-"""For one request; large files go in parts, each a request."""
+ENDPOINT_VARIABLES: dict[str, tuple[str, ...]] = {
+    "s3": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"),
+    "az": ("AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT"),
+}
+REQUEST_SECONDS = 300
+"""For one request; large files go in parts, each a request. At 4 Mbit/s, all that is sent at once
+gets through in that time."""
+READ_SECONDS = 60
+"""Without a byte of a file that is read: the whole of it may take hours."""
+MOST_READ_SECONDS = 24 * 3600
+RETRY_SECONDS = 120
 MOST_RETRIES = 2
 
 
 def endpoint_of(url: str, env: Mapping[str, str]) -> str:
-    """The address of a server that speaks like S3; empty for the cloud's own."""
-    if urlsplit(url).scheme != "s3":
-        return ""
-    return next((env[name] for name in ENDPOINT_VARIABLES if env.get(name)), "")
+    """The address of a server that speaks like S3 or Azure; empty for the cloud's own."""
+    names = ENDPOINT_VARIABLES.get(urlsplit(url).scheme, ())
+    return next((env[name] for name in names if env.get(name)), "")
 
 
-def open_client(url: str, endpoint: str, *, again: str = CONTINUE, instead: str = "") -> Client:
+def open_client(
+    url: str,
+    endpoint: str,
+    *,
+    again: str = CONTINUE,
+    instead: str = "",
+    reads: bool = False,
+) -> Client:
     """Make a client of `s3://bucket/prefix` and the like. Sends nothing.
 
-    `again` ends the sentence about what to do after a failure; `instead` is what works without
-    obstore. Raises BucketError.
+    `reads`: it gets files, each of which may take its time as long as bytes come. `again` ends the
+    sentence about what to do after a failure; `instead` is what works without obstore. Raises
+    BucketError.
     """
     try:
         from obstore.exceptions import BaseError  # noqa: PLC0415 - an extra
@@ -58,14 +73,12 @@ def open_client(url: str, endpoint: str, *, again: str = CONTINUE, instead: str 
         settings = {"use_azure_cli": True}
     try:
         store: Any = from_url(
-            url.rstrip("/"),
-            client_options={
-                "allow_http": endpoint.startswith("http://"),
-                "timeout": timedelta(seconds=REQUEST_SECONDS),
-            },
+            # It would decode what looks like an encoded character, which is one of a key's own.
+            url.rstrip("/").replace("%", "%25"),
+            client_options=_client_options(endpoint, reads=reads),
             retry_config={
                 "max_retries": MOST_RETRIES,
-                "retry_timeout": timedelta(seconds=REQUEST_SECONDS),
+                "retry_timeout": timedelta(seconds=RETRY_SECONDS),
             },
             **settings,
         )
@@ -76,6 +89,16 @@ def open_client(url: str, endpoint: str, *, again: str = CONTINUE, instead: str 
             next_step=f"{_LOGIN[scheme]}; {again}",
         ) from None
     return Client(store, url, credentials, again)
+
+
+def _client_options(endpoint: str, *, reads: bool) -> ClientConfig:
+    options: ClientConfig = {"allow_http": endpoint.startswith("http://")}
+    if reads:
+        options["timeout"] = timedelta(seconds=MOST_READ_SECONDS)
+        options["read_timeout"] = timedelta(seconds=READ_SECONDS)
+    else:
+        options["timeout"] = timedelta(seconds=REQUEST_SECONDS)
+    return options
 
 
 def not_installed(url: str, instead: str = "") -> BucketError:
@@ -102,7 +125,7 @@ class AwsCredentials:
     end the URLs that they signed when they end themselves, whatever time was asked for.
     """
 
-    def __init__(self, provider: Any, failures: type[Exception]) -> None:
+    def __init__(self, provider: Any, failures: tuple[type[Exception], ...]) -> None:
         self.config = provider.config
         self.failure = ""
         self._provider = provider
@@ -122,13 +145,15 @@ def _aws_credentials(url: str, again: str, instead: str) -> AwsCredentials:
     try:
         from botocore.exceptions import (  # type: ignore[import-untyped]  # noqa: PLC0415 - an extra
             BotoCoreError,
+            ClientError,
         )
         from obstore.auth.boto3 import Boto3CredentialProvider  # noqa: PLC0415 - an extra
     except ImportError as exc:
         raise not_installed(url, instead) from exc
     try:
-        return AwsCredentials(Boto3CredentialProvider(), BotoCoreError)
-    except (BotoCoreError, ValueError) as exc:
+        # A ClientError is an answer: a role that may not be assumed.
+        return AwsCredentials(Boto3CredentialProvider(), (BotoCoreError, ClientError))
+    except (BotoCoreError, ClientError, ValueError) as exc:
         why = "" if isinstance(exc, ValueError) else f" ({type(exc).__name__})"
         raise BucketError(
             f"there are no credentials for it{why}",
@@ -152,33 +177,69 @@ class Client:
         Raise it `from None`: the original may quote the request.
         """
         if self.credentials is not None and self.credentials.failure:
-            return self._refused(f"its credentials have ended ({self.credentials.failure})")
+            what = f"its credentials have ended ({self.credentials.failure})"
+            return self._refused(what, _LOGIN["s3"])
         failure = read_failure(str(exc))
-        if isinstance(exc, FileNotFoundError) or failure.code in NO_BUCKET:
-            return BucketError(
-                "there is no such bucket",
-                where=self.url,
-                next_step=f"make it, or correct its name in the manifest and the region;"
-                f" {self.again}",
-            )
         if failure.passes:
             return BucketUnavailableError(
                 f"the bucket {self.url} cannot be reached ({failure})",
                 next_step=f"check the network and the bucket; {self.again}",
             )
-        return self._refused(f"it refuses {doing} ({failure})")
+        if isinstance(exc, FileNotFoundError) or failure.code in NO_BUCKET:
+            return NoBucketError(
+                "there is no such bucket",
+                where=self.url,
+                next_step=f"make it, or correct its name in the manifest and the region;"
+                f" {self.again}",
+            )
+        scheme = urlsplit(self.url).scheme
+        return self._refused(f"it refuses {doing} ({failure})", _remedy(failure, scheme))
 
-    def _refused(self, what: str) -> BucketError:
-        login = _LOGIN[urlsplit(self.url).scheme]
-        return BucketError(what, where=self.url, next_step=f"{login}; {self.again}")
+    def _refused(self, what: str, remedy: str) -> BucketError:
+        return BucketError(what, where=self.url, next_step=f"{remedy}; {self.again}")
 
 
+def _remedy(failure: Failure, scheme: str) -> str:
+    if failure.is_redirect or failure.code in _OTHER_REGION:
+        return "set AWS_REGION to the region of the bucket"
+    if failure.code == "RequestTimeTooSkewed":
+        return "set the clock of this machine, which is wrong"
+    if failure.status == HTTPStatus.NOT_IMPLEMENTED:
+        return "use a server that can store an object only if there is none (If-None-Match)"
+    if failure.code in _BAD_LOGIN or failure.status == HTTPStatus.UNAUTHORIZED:
+        return _LOGIN[scheme]
+    if failure.status == HTTPStatus.FORBIDDEN:
+        return f"{_LOGIN[scheme]}; or have the permission granted (batchgen guide {_GUIDE})"
+    if failure.code:
+        return f"look up what {failure.code} means for this bucket"
+    return _LOGIN[scheme]
+
+
+_GUIDE = "when-one-machine-is-not-enough"
+_BAD_LOGIN = frozenset(
+    {"ExpiredToken", "InvalidAccessKeyId", "SignatureDoesNotMatch", "AuthenticationFailed"}
+)
+_OTHER_REGION = frozenset(
+    {"PermanentRedirect", "AuthorizationHeaderMalformed", "IllegalLocationConstraintException"}
+)
 NO_BUCKET = frozenset({"NoSuchBucket", "ContainerNotFound"})
 _STATUS = re.compile(r"status code: (\d{3})")
 _CODE = re.compile(r"<Code>(\w{1,64})</Code>")
 _PASSING = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
 _PASSING_CODES = frozenset(
-    {"SlowDown", "RequestTimeout", "ServerBusy", "InternalError", "ConditionalRequestConflict"}
+    {
+        "SlowDown",
+        "RequestTimeout",
+        "ServerBusy",
+        "InternalError",
+        "ConditionalRequestConflict",
+        "OperationAborted",
+        # Not all bytes came, or not the same.
+        "BadDigest",
+        "IncompleteBody",
+        # Someone tidied an upload in parts away; the next one begins anew.
+        "NoSuchUpload",
+    }
 )
 
 
@@ -199,6 +260,8 @@ class Failure:
     def passes(self) -> bool:
         if self.status is None:
             return self.is_network and not self.is_redirect
+        if self.status == HTTPStatus.NOT_IMPLEMENTED:
+            return False
         return (
             self.status >= HTTPStatus.INTERNAL_SERVER_ERROR
             or self.status in _PASSING

@@ -82,17 +82,18 @@ async def open_bucket(place: BucketPlace, env: Mapping[str, str]) -> AsyncIterat
 
 
 def _refuse_unsafe(place: BucketPlace, endpoint: str, *, is_here: bool) -> None:
+    names = ENDPOINT_VARIABLES.get(place.scheme, ())
     if is_here:
         raise BucketError(
             "the vendor cannot fetch from this machine, where the bucket's endpoint is",
             where=place.send,
-            next_step=f"unset {' and '.join(ENDPOINT_VARIABLES)}, or rehearse with --emulator",
+            next_step=f"unset {' and '.join(names)}, or rehearse with --emulator",
         )
     if endpoint and not endpoint.startswith("https://"):
         raise BucketError(
             "the bucket's endpoint is not https",
             where=place.send,
-            next_step=f"set {ENDPOINT_VARIABLES[-1]} to an https:// address",
+            next_step=f"set {names[-1]} to an https:// address",
         )
 
 

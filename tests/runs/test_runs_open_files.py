@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from batchgen.runs.ports import OpenFiles, allow_open_files, share
+from batchgen.runs.ports import A_DOWNLOAD, A_STORED_DOWNLOAD, OpenFiles, allow_open_files, share
 
 
 @pytest.fixture
@@ -20,25 +20,26 @@ def limits() -> Iterator[tuple[int, int]]:
 def test_a_low_soft_limit_is_raised_to_what_the_concurrency_needs(limits: tuple[int, int]) -> None:
     _, hard = limits
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(256, hard), hard))
-    room = allow_open_files(400, doubled=False)
+    room = allow_open_files(400, doubled=False, in_bucket=False)
     assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] == min(hard, 1656)
     assert room.submits == 400
     assert room.warning(400) == ""
 
 
 def test_a_limit_that_is_high_enough_is_left_as_it_is(limits: tuple[int, int]) -> None:
-    allow_open_files(1, doubled=False)
+    allow_open_files(1, doubled=False, in_bucket=False)
     assert resource.getrlimit(resource.RLIMIT_NOFILE)[0] >= limits[0]
 
 
 @pytest.mark.parametrize("doubled", [False, True])
 @pytest.mark.parametrize("limit", [24, 64, 128, 256, 1024, 4096])
-def test_what_is_open_at_once_fits_into_the_limit(limit: int, doubled: bool) -> None:
-    room = share(limit, 25, 1000, doubled=doubled)
+@pytest.mark.parametrize("download", [A_DOWNLOAD, A_STORED_DOWNLOAD])
+def test_what_is_open_at_once_fits_into_the_limit(limit: int, doubled: bool, download: int) -> None:
+    room = share(limit, 25, 1000, doubled=doubled, download=download)
     assert min(room.submits, room.asks, room.downloads) >= 1
     ends = 2 if doubled else 1
-    open_at_once = 25 + ends * (room.submits + room.asks) + 3 * room.downloads
-    assert open_at_once <= max(limit, 25 + 2 * ends + 3)
+    open_at_once = 25 + ends * (room.submits + room.asks) + download * room.downloads
+    assert open_at_once <= max(limit, 25 + 2 * ends + download)
 
 
 @pytest.mark.parametrize(("concurrency", "downloads"), [(1, 8), (8, 8), (20, 20), (400, 32)])

@@ -38,6 +38,15 @@ def test_results_have_paths_costs_and_errors(tmp_path: Path) -> None:
     assert (later.cost, later.files, later.attempts) == (None, (), 0)
 
 
+def test_a_sound_has_no_width(tmp_path: Path) -> None:
+    place = make_place(tmp_path / "out", ["song"])
+    bring_home(place, "song")
+    place.db.execute("UPDATE file SET media_type = 'audio/mpeg', width = NULL, height = NULL")
+    with closing(place.db):
+        (song,) = job_results(place.folder)
+    assert (song.files[0].width, song.files[0].height) == (None, None)
+
+
 def test_results_are_read_while_they_are_asked_for(tmp_path: Path) -> None:
     place = make_place(tmp_path / "out", [f"j{number:04}" for number in range(1200)])
     with closing(place.db):

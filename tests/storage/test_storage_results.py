@@ -8,7 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from batchgen.errors import BucketError, BucketUnavailableError, OutputError
+from batchgen.errors import (
+    BucketError,
+    BucketUnavailableError,
+    NoBucketError,
+    OutputError,
+    StorageError,
+)
 from batchgen.storage.buckets import BucketResults
 from batchgen.storage.folders import FolderResults, walk
 from batchgen.storage.locations import BucketLocation, FolderLocation
@@ -222,6 +228,40 @@ def test_every_failure_is_one_of_ours_and_names_no_secret(
         assert SECRET not in text
         assert SESSION not in text
         assert raised.value.__suppress_context__
+
+
+@pytest.mark.parametrize("size", [6, MOST_AT_ONCE + 1])
+def test_a_bucket_that_is_gone_is_no_failure_of_the_disk(
+    kept: BucketResults, s3: S3Server, bucket: str, tmp_path: Path, size: int
+) -> None:
+    s3.client().delete_bucket(Bucket=bucket)
+    part = part_of(tmp_path, bytes(size))
+    with pytest.raises(NoBucketError) as raised:
+        kept.publish(part, BOAT, facts_of(bytes(size)))
+    assert "<Error>" not in str(raised.value)
+    with pytest.raises(NoBucketError):
+        kept.put_lines(part, "metadata.jsonl")
+
+
+def test_a_part_that_is_gone_is_no_failure_of_the_bucket(
+    kept: BucketResults, tmp_path: Path
+) -> None:
+    for size in (6, MOST_AT_ONCE + 1):
+        with pytest.raises((OutputError, StorageError), match=r"b\.part"):
+            kept.publish(tmp_path / "b.part", BOAT, facts_of(bytes(size)))
+
+
+@pytest.mark.parametrize("prefix", ["ü p", "100%", "a%20b", "a+b~c"])
+@pytest.mark.parametrize("name", ["a b", "ü", "u\u0308", "a%20b", "a#b?", "a+b&c=d", "日本", "😀"])
+def test_a_key_is_exactly_what_is_shown(
+    kept: BucketResults, s3: S3Server, bucket: str, tmp_path: Path, prefix: str, name: str
+) -> None:
+    results = BucketResults(BucketLocation(f"s3://{bucket}/{prefix}"))
+    path = f"files/{name}.png"
+    results.publish(part_of(tmp_path, b"a boat"), path, facts_of(b"a boat"))
+    assert f"s3://{bucket}/{s3.keys(bucket)[0]}" == results.location.of(path)
+    assert list(results.names()) == [path]
+    assert read(results, path) == b"a boat"
 
 
 @pytest.mark.parametrize("most", [MOST_AT_ONCE, 1])

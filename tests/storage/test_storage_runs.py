@@ -9,11 +9,12 @@ import signal
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import batchgen
-from tests.shell import Shell, emulating, wait_until
+from tests.shell import T2I, Shell, emulating, wait_until
 from tests.storage.bucket_world import HAS_KILL, MANY, PREFIX, Bucket, is_result
 from tests.storage.s3_server import S3Server
 from tests.uploads.test_uploads_bucket_runs import SECRETS, secrets_in
@@ -168,6 +169,42 @@ def test_another_run_may_not_store_its_results_there(world: Bucket) -> None:
     assert world.emulator.charges() == []
     world.user.expect(0, "run", "m.yaml", "--take-over")
     world.check(1)
+
+
+@pytest.mark.parametrize("inner", ["files", "files/more/files"])
+def test_no_run_stores_its_results_among_those_of_another(world: Bucket, inner: str) -> None:
+    another_run(world, 1)
+    world.manifest(1, dir=f"{world.url}/{inner}", state="inner")
+    done = world.user.expect(65, "run", "m.yaml")
+    assert f"another run stores its results in {world.url}; nothing was sent" in done.said
+    assert len(world.emulator.charges()) == 1
+
+
+def test_no_run_stores_its_results_around_those_of_another(world: Bucket) -> None:
+    another_run(world, 1, dir=f"{world.url}/files", state="inner")
+    world.s3.client().delete_object(Bucket=world.name, Key=f"{PREFIX}/files/files/job-0.png")
+    world.manifest(1)
+    done = world.user.expect(65, "run", "m.yaml")
+    assert f"another run stores its results in {world.url}/files; nothing was sent" in done.said
+    assert len(world.emulator.charges()) == 1
+
+
+def another_run(world: Bucket, count: int, **output: Any) -> None:
+    """Run another manifest to its end."""
+    world.manifest(count, **output)
+    (world.user.folder / "m.yaml").rename(world.user.folder / "another.yaml")
+    world.user.expect(0, "run", "another.yaml")
+
+
+@pytest.mark.parametrize("option", ["--recover", "--start-over"])
+def test_only_the_same_run_gets_its_prefix_back(world: Bucket, option: str) -> None:
+    world.manifest(1)
+    claim = b'{"run": "abc", "name": "boats"}'
+    s3 = world.s3.client()
+    s3.put_object(Bucket=world.name, Key=f"{PREFIX}/run.json", Body=claim)
+    world.user.expect(65, "run", "m.yaml", option)
+    assert world.read("run.json") == claim
+    assert world.emulator.charges() == []
 
 
 def test_a_lost_state_is_noticed_by_what_is_in_the_bucket(world: Bucket) -> None:
@@ -367,6 +404,45 @@ def test_results_are_reused_from_wherever_they_are(
     assert len(world.emulator.charges()) == 2
     world.user.expect(0, "verify", "second.yaml")
     assert secrets_in(world.user.folder) == []
+
+
+def test_a_login_that_ended_does_not_make_reused_results_be_paid_for(
+    world: Bucket, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    home = tmp_path_factory.mktemp("home")
+    world.user = world.user.having(XDG_STATE_HOME=str(home))
+    another_run(world, 2, dir=f"s3://{world.name}/first", state="first")
+    world.user.manifest(
+        [{"id": f"job-{n}", "input": {"prompt": f"{n}"}} for n in range(2)],
+        defaults={"model": T2I},
+        output={"dir": "second"},
+    )
+    world.s3.refuse = lambda method, path: (
+        403 if method == "GET" and path.endswith(".png") else None
+    )
+    done = world.user.expect(69, "run", "m.yaml", "--reuse")
+    assert "it refuses downloads (HTTP 403)" in done.said
+    assert len(world.emulator.charges()) == 2
+    world.s3.refuse = lambda _method, _path: None
+    world.user.expect(0, "run", "m.yaml", "--reuse")
+    assert len(world.emulator.charges()) == 2
+
+
+def test_sizes_are_compared_with_what_the_bucket_lists(
+    world: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("batchgen.storage.buckets.PAGE", 2)
+    world.manifest(5)
+    world.user.expect(0, "run", "m.yaml")
+    s3 = world.s3.client()
+    s3.delete_object(Bucket=world.name, Key=f"{PREFIX}/files/job-1.png")
+    s3.put_object(Bucket=world.name, Key=f"{PREFIX}/files/job-3.png", Body=b"short")
+    world.s3.calls.clear()
+    done = world.user.expect(1, "verify", "m.yaml", "--quick")
+    assert "2 of 5" in done.said or "missing" in done.said
+    # Only what seems to be wrong is looked at again.
+    looks = [path for method, path in world.s3.calls if method == "HEAD"]
+    assert sorted(path[-9:] for path in looks) == ["job-1.png", "job-3.png"]
 
 
 def test_metadata_is_copied_while_the_run_goes_on(
