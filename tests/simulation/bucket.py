@@ -249,7 +249,11 @@ class ResultBucket:
 
     def get(self, name: str) -> StoredObject | None:
         self.ask("a look")
-        return self.objects.get(name)
+        found = self.objects.get(name)
+        if found is not None:
+            # An answer was lost; what is there need not be sent again.
+            self.unstored.pop(found.attributes.get("sha256", ""), None)
+        return found
 
     def ask(self, label: str) -> None:
         """A request that changes nothing. Raises BucketError."""
