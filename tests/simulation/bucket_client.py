@@ -154,7 +154,7 @@ class _BotoClient:
         _present.bucket.abort(UploadId)
 
 
-def _open_client(url: str, _endpoint: str) -> Client:
+def _open_client(url: str, _endpoint: str, **_: object) -> Client:
     """In the place of its store a client has the path below the night's prefix."""
     assert url.startswith(URL), "nobody has a bucket elsewhere"
     store: Any = "".join(f"{part}/" for part in url.removeprefix(URL).split("/") if part)
