@@ -74,7 +74,7 @@ def _asked(work: Callable[[ResultBucket], Any]) -> Any:
 
 
 def _put(
-    _store: object,
+    prefix: str,
     path: str,
     file: bytes | Path | Iterator[bytes],
     *,
@@ -92,7 +92,7 @@ def _put(
             content = b"".join(file)
     is_new = mode == "create"
     assert not (is_new and use_multipart), "no store takes a condition for an object in parts"
-    _asked(lambda it: it.put(path, content, attributes, new=is_new, parts=use_multipart))
+    _asked(lambda it: it.put(prefix + path, content, attributes, new=is_new, parts=use_multipart))
 
 
 def _found(path: str) -> StoredObject:
@@ -102,8 +102,8 @@ def _found(path: str) -> StoredObject:
     return found
 
 
-def _get(_store: object, path: str, *, options: object = None) -> Any:
-    found = _found(path)
+def _get(prefix: str, path: str, *, options: object = None) -> Any:
+    found = _found(prefix + path)
     return SimpleNamespace(
         meta=_meta(path, found),
         attributes=found.attributes,
@@ -111,8 +111,8 @@ def _get(_store: object, path: str, *, options: object = None) -> Any:
     )
 
 
-def _head(_store: object, path: str) -> dict[str, Any]:
-    return _meta(path, _found(path))
+def _head(prefix: str, path: str) -> dict[str, Any]:
+    return _meta(path, _found(prefix + path))
 
 
 def _list(_store: object, prefix: str, **_: object) -> Iterator[list[dict[str, Any]]]:
@@ -154,6 +154,13 @@ class _BotoClient:
         _present.bucket.abort(UploadId)
 
 
+def _open_client(url: str, _endpoint: str, **_: object) -> Client:
+    """In the place of its store a client has the path below the night's prefix."""
+    assert url.startswith(URL), "nobody has a bucket elsewhere"
+    store: Any = "".join(f"{part}/" for part in url.removeprefix(URL).split("/") if part)
+    return Client(store, url, None, "again")
+
+
 async def _in_place(work: Callable[[], Any], _name: str) -> Any:
     """The thread that copies the list: it is on its way for a while."""
     assert _present.bucket is not None
@@ -167,6 +174,6 @@ async def _in_place(work: Callable[[], Any], _name: str) -> Any:
 vars(result_bucket)["in_daemon_thread"] = _in_place
 vars(buckets).update(
     obstore=SimpleNamespace(put=_put, get=_get, head=_head, list=_list),
-    open_client=lambda url, _endpoint: Client(None, url, None, "again"),  # type: ignore[arg-type]
+    open_client=_open_client,
 )
 vars(half_uploads)["boto3"] = SimpleNamespace(client=lambda *_, **__: _BotoClient())
