@@ -226,11 +226,12 @@ def _bytes(night: Night) -> Iterator[Finding]:
 
 def _budget(night: Night) -> Iterator[Finding]:
     spent = 0.0
-    for charge in sorted(night.vendor.ledger.values(), key=lambda one: one.accepted_at):
+    # By when it was sent: a slow network may deliver it long after the budget was lowered.
+    for charge in sorted(night.vendor.ledger.values(), key=lambda one: one.begun):
         if charge.is_free:
             continue
         spent += PRICES[charge.model]
-        budget = max(one.budget for one in night.limits.around(charge.accepted_at))
+        budget = max(one.budget for one in night.limits.around(charge.begun))
         if spent > budget + ROUNDING:
             yield Finding("budget", f"{spent:.2f} of {budget:.2f} USD spent")
 

@@ -68,7 +68,7 @@ class Course:
 class Charge:
     """A line of the ledger. `known`: its id reached the client. `left`: the client let go of it.
 
-    `life` is the number of the process that submitted it.
+    `life` is the number of the process that submitted it, `begun` when that turned to the network.
 
     `also_told` are jobs whose submits were answered with this id. `looks` counts the results that
     were told of its end. `take` is what a chain's input
@@ -91,6 +91,7 @@ class Charge:
     outdated: bool = False
     contents: frozenset[str] = frozenset()
     life: int = 0
+    begun: float = 0.0
 
     @property
     def names(self) -> list[str]:
@@ -248,7 +249,7 @@ class Vendor:
         answer = _json({"error_code": 0}, 500)
         if mishap.works:
             charge = self._charge(model, job, body.get("scale"))
-            charge.contents = contents
+            charge.contents, charge.begun = contents, request.begun
             answer = _json(
                 {"request_id": charge.id, "status_url": "", "result_url": "", "cancel_url": ""}
             )
