@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from contextlib import ExitStack
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from batchgen.cli.console import print_json, print_text
-from batchgen.cli.options import JSON, MANIFEST, SELECTION, all_of, read_by
+from batchgen.cli.options import JSON, MANIFEST, RAY, SELECTION, all_of, read_by
 from batchgen.errors import ExitCode, UsageError
 from batchgen.export.buckets import parse_resolution
 from batchgen.export.options import (
@@ -22,7 +23,7 @@ from batchgen.export.options import (
 from batchgen.export.splits import ONE_SPLIT, Group, Split, parse_split_by, parse_splits
 from batchgen.state.results import Picked, count_rejected
 from batchgen.state.selection import Selection
-from batchgen.storage.locations import parse_location
+from batchgen.storage.locations import FolderLocation, parse_location
 from batchgen.text import plural
 
 if TYPE_CHECKING:
@@ -142,8 +143,8 @@ def export_asked(
 @click.command()
 @MANIFEST
 @click.argument("target", metavar="DEST", type=click.Path(path_type=str))
-@all_of(*EXPORT, *SELECTION, JSON)
-def export(manifest: Path, target: str, as_json: bool, **asked: Any) -> int:
+@all_of(*EXPORT, *SELECTION, RAY, JSON)
+def export(manifest: Path, target: str, ray: str | None, as_json: bool, **asked: Any) -> int:
     """Make a dataset of the results, in the folder DEST.
 
     DEST may be a place in a bucket, such as s3://bucket/boats.
@@ -151,14 +152,25 @@ def export(manifest: Path, target: str, as_json: bool, **asked: Any) -> int:
     Takes the results of done jobs, unless --state says otherwise. Run the same command again to
     continue an interrupted export, or to add what is new.
     """
-    return export_results(manifest, parse_location(target), export_asked(**asked), as_json=as_json)
+    options = export_asked(**asked)
+    return export_results(manifest, parse_location(target), options, ray=ray, as_json=as_json)
 
 
-def export_results(path: Path, target: Location, asked: ExportOptions, *, as_json: bool) -> int:
+def export_results(
+    path: Path,
+    target: Location,
+    asked: ExportOptions,
+    *,
+    ray: str | None = None,
+    as_json: bool,
+) -> int:
     """Make or continue the dataset in `target`. Raises the tree's errors."""
     from batchgen.cli.progress import progress_bar
     from batchgen.export import exporting
+    from batchgen.export.folder import WORK
     from batchgen.runs.context import open_run
+    from batchgen.runs.workers import shared_folders, workers
+    from batchgen.storage.results import open_results
 
     with ExitStack() as stack:
         run = stack.enter_context(open_run(path))
@@ -170,7 +182,12 @@ def export_results(path: Path, target: Location, asked: ExportOptions, *, as_jso
 
         origin = _origin(run.manifest, rehearsal=run.is_rehearsal)
         source = exporting.Source(run.folder.root, run.results)
-        exported = exporting.export(db, path, source, origin, asked, target, begin)
+        seen = shared_folders(run.results)
+        if isinstance(target, FolderLocation):
+            seen = (*seen, target.root / WORK)
+        at_once = max(open_results(place).at_once for place in (run.results, target))
+        hands = workers(ray, os.environ, None, *seen, at_once=at_once)
+        exported = exporting.export(db, path, source, origin, asked, target, begin, hands)
         left_out = 0
         if asked.only is Picked.NOT_REJECTED:
             left_out = count_rejected(db, asked.selection)

@@ -63,7 +63,8 @@ def verify(
         report: _Report = _Document(run.manifest.name) if as_json else _Text(run.command("repair"))
         # Sizes alone are no work.
         seen = shared_folders(run.results)
-        with workers(None if quick else ray, os.environ, None, *seen) as hands:
+        opening = workers(None if quick else ray, os.environ, None, *seen, at_once=results.at_once)
+        with opening as hands:
             files = check_files(db, results, selection, quick=quick, workers=hands)
             for one in _with_progress(files, db, selection):
                 checked += 1

@@ -19,11 +19,10 @@ from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import count, islice
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from batchgen.cluster.address import LOCAL
 from batchgen.cluster.driver import (
-    AskNodes,
     Cancel,
     Lost,
     Opened,
@@ -32,22 +31,30 @@ from batchgen.cluster.driver import (
     Work,
     remove_if_there,
 )
+from batchgen.cluster.nodes import refusal
+from batchgen.concurrency import map_in_threads
 from batchgen.errors import ClusterError, ClusterLostError, UsageError
-from batchgen.processes import cores
+from batchgen.processes import cores, respond
 from batchgen.text import plural
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
+    from pathlib import Path
 
     from batchgen.cluster.driver import Request, Response
 
 T = TypeVar("T")
 R = TypeVar("R")
 
+Group: TypeAlias = "tuple[list[tuple[R, Exception | None]], float]"
+"""What became of each item of a group, and the seconds that it took."""
+
 AHEAD = 2
 """Pieces of work for each CPU that wait in the cluster, so that no worker waits for the next."""
 GROUP_SECONDS = 0.1
-LARGEST_GROUP = 64
+LARGEST_GROUP = 256
+DEAD_NODES = 3
+"""With so many nodes that die, an item is tried again; with one more, it is given up."""
 LONGEST_FOLDER = 20
 """Of a temporary folder: the names of Ray's sockets come behind it, and Unix allows 107 bytes."""
 SECONDS_TO_END = 10.0
@@ -117,12 +124,6 @@ class Cluster:
         self._send(future, lambda number: Work(number, payload, cpus))
         return future
 
-    def ask_nodes(self, paths: tuple[str, ...]) -> list[tuple[str, Any]]:
-        """Return what each node answers, by its name; a text where it cannot do any work."""
-        future: Future[list[tuple[str, Any]]] = Future()
-        self._send(future, lambda number: AskNodes(number, paths))
-        return future.result()
-
     def cancel(self, future: Future[Any]) -> None:
         """End the work and its worker. The future ends as well."""
         for number, other in list(self._waiting.items()):
@@ -131,15 +132,25 @@ class Cluster:
                     self._write(Cancel(number))
 
     def map(
-        self, work: Callable[[T], R], items: Iterable[T], lost: Callable[[T], R]
+        self,
+        work: Callable[[T], R],
+        items: Iterable[T],
+        lost: Callable[[T], R],
+        *,
+        at_once: int = 1,
     ) -> Iterator[R]:
-        """As processes.MapFiles. Quick work goes in groups, since each trip costs a millisecond."""
-        ahead: deque[tuple[list[T], Future[tuple[list[R], float]]]] = deque()
-        most, size, rest = AHEAD * self.cpus, 1, iter(items)
+        """As processes.MapFiles. Quick work goes in groups, since each trip costs a millisecond.
+
+        `at_once`: how many items of a group a worker has under way, where they wait for a disk or a
+        bucket.
+        """
+        ahead: deque[tuple[list[T], Future[Group[R]]]] = deque()
+        size, rest = at_once, iter(items)
         try:
             while True:
+                most = AHEAD * self.cpus
                 while len(ahead) <= most and (group := list(islice(rest, size))):
-                    ahead.append((group, self.submit(partial(_each, work), group)))
+                    ahead.append((group, self.submit(partial(_each, work, at_once), group)))
                 if not ahead:
                     return
                 group, future = ahead.popleft()
@@ -148,7 +159,7 @@ class Cluster:
                 except WorkerLostError:
                     yield from self._one_by_one(work, group, lost)
                     continue
-                yield from results
+                yield from map(_value, results)
                 size = group_size(len(group), seconds)
         finally:
             for _, future in ahead:
@@ -178,11 +189,13 @@ class Cluster:
             found: Opened | Refused = pickle.load(self._responses)  # noqa: S301 - our own
         except (EOFError, OSError, pickle.UnpicklingError):
             found = Refused(self._last_words() or "its driver ended")
-        if isinstance(found, Opened) and found.cpus >= 1:
+        errors = [refusal(*one) for one in found.answers] if isinstance(found, Opened) else []
+        first_error = next(filter(None, errors), None)
+        if first_error is None and isinstance(found, Opened) and found.cpus >= 1:
             return found
         self.close()
         if isinstance(found, Opened):
-            raise ClusterError("the Ray cluster has no CPU", where=opening.address)
+            raise first_error or ClusterError("the Ray cluster has no CPU", where=opening.address)
         if not found.reason:
             raise UsageError("--ray needs the package ray", next_step=INSTALL)
         local = opening.address == LOCAL
@@ -200,10 +213,20 @@ class Cluster:
         """Give the items of a worker that died their second try: all but one are innocent."""
         for item in group:
             try:
-                result = self.submit(work, item).result()
+                result = self._second_try(work, item)
             except WorkerLostError:
                 result = lost(item)
             yield result
+
+    def _second_try(self, work: Callable[[T], R], item: T) -> R:
+        """No item is blamed for nodes that die. Raises WorkerLostError."""
+        for _ in range(DEAD_NODES):
+            try:
+                return self.submit(work, item).result()
+            except WorkerLostError as exc:
+                if not exc.with_node:
+                    raise
+        return self.submit(work, item).result()
 
     def _send(self, future: Future[Any], request: Callable[[int], Request]) -> None:
         number = next(self._numbers)
@@ -238,6 +261,9 @@ class Cluster:
             self._waiting.pop(number).set_exception(self._lost)
 
     def _take(self, response: Response) -> None:
+        if isinstance(response, Opened):
+            self._opened = response
+            return
         future = self._waiting.pop(response.number)
         if isinstance(response, Lost):
             future.set_exception(WorkerLostError(response.reason, with_node=response.with_node))
@@ -258,10 +284,19 @@ class Cluster:
         return ""
 
 
-def _each(work: Callable[[T], R], group: list[T]) -> tuple[list[R], float]:
-    """Runs in a worker. Returns the seconds that it took, too."""
-    began = time.perf_counter()
-    return [work(item) for item in group], time.perf_counter() - began
+def _each(work: Callable[[T], R], at_once: int, group: list[T]) -> Group[R]:
+    """Runs in a worker."""
+    began, ended = time.perf_counter(), partial(respond, work)
+    several = at_once > 1 and len(group) > 1
+    ends = map_in_threads(ended, group, at_once, "work") if several else map(ended, group)
+    return list(ends), time.perf_counter() - began
+
+
+def _value(end: tuple[R, Exception | None]) -> R:
+    value, error = end
+    if error is not None:
+        raise error
+    return value
 
 
 def group_size(count: int, seconds: float) -> int:
@@ -270,10 +305,13 @@ def group_size(count: int, seconds: float) -> int:
 
 
 @contextmanager
-def open_cluster(address: str, env: Mapping[str, str], secrets: Iterable[str]) -> Iterator[Cluster]:
+def open_cluster(
+    address: str, env: Mapping[str, str], secrets: Iterable[str], shared: Iterable[Path] = ()
+) -> Iterator[Cluster]:
     """Start or join a cluster, with an environment without the variables `secrets`.
 
-    Blocks for seconds. Raises UsageError if Ray is not installed, ClusterError.
+    Its nodes all see the folders `shared`, which exist. Blocks for seconds. Raises UsageError if
+    Ray is not installed, ClusterError.
     """
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(
@@ -284,8 +322,9 @@ def open_cluster(address: str, env: Mapping[str, str], secrets: Iterable[str]) -
             env=_environment(address, env, secrets),
             start_new_session=True,
         )
+        seen = tuple(str(one.absolute()) for one in shared)
         folder = _short_folder() if address == LOCAL else ""
-        cluster = Cluster(process, Opening(address, cores(), folder), log)
+        cluster = Cluster(process, Opening(address, cores(), folder, seen), log)
         try:
             yield cluster
         finally:

@@ -23,6 +23,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
+from batchgen.cluster.nodes import marked, refusal
+from batchgen.errors import BatchgenError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from concurrent.futures import Future
@@ -30,25 +33,38 @@ if TYPE_CHECKING:
 REMOVALS = 30
 WATCH_SECONDS = 2.0
 CONNECT_SECONDS = 10.0
+ANSWER_SECONDS = 60.0
+"""For which a node may start its first worker."""
+NODE_LABEL = "ray.io/node-id"
+"""Ray gives it to each node itself."""
 OBJECT_STORE = 256 * 1024**2
 """Bytes of shared memory of a local cluster: only results that come inside an answer need it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """The cluster to open. `cpus` and `folder`, for all that Ray writes, are a local one's."""
+    """The cluster to open. `cpus` and `folder`, for all that Ray writes, are a local one's.
+
+    The nodes of any other are asked whether they see `shared`, which exist.
+    """
 
     address: str
     cpus: int
     folder: str
+    shared: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """What there is: CPUs, and the nodes that have some."""
+    """What there is, now or from now on: CPUs, and the nodes that have some.
+
+    `answers` are those of the nodes that were there first, each with its name; a text where one
+    does no work.
+    """
 
     cpus: float
     nodes: int
+    answers: tuple[tuple[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,14 +84,6 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True)
-class AskNodes:
-    """Ask each node about itself, and which of `paths` it does not see."""
-
-    number: int
-    paths: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Cancel:
     """End this work, and its worker with it."""
 
@@ -84,7 +92,7 @@ class Cancel:
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """`payload` is what `processes.respond` returned, pickled; or the answers of the nodes."""
+    """`payload` is what `processes.respond` returned, pickled."""
 
     number: int
     payload: bytes
@@ -99,8 +107,8 @@ class Lost:
     reason: str
 
 
-Request: TypeAlias = Work | AskNodes | Cancel
-Response: TypeAlias = Done | Lost
+Request: TypeAlias = Work | Cancel
+Response: TypeAlias = Done | Lost | Opened
 
 
 def serve() -> None:
@@ -126,13 +134,16 @@ def _serve(opening: Opening, requests: BinaryIO, responses: BinaryIO) -> None:
         return
     try:
         _connect(ray, opening)
-        send(_facts(ray))
+        nodes = _Nodes(ray, opening)
+        answers = nodes.admit_new()
+        send(nodes.facts(answers))
     except Exception as exc:  # noqa: BLE001 - whatever Ray raises, it is the reason
         send(Refused(_first_line(exc)))
         return
-    threading.Thread(target=_watch_own_node, args=(ray,), daemon=True).start()
+    dispatcher = _Dispatcher(ray, send, nodes)
+    threading.Thread(target=_watch, args=(ray, nodes, dispatcher), daemon=True).start()
     try:
-        _Dispatcher(ray, send).run(requests)
+        dispatcher.run(requests)
     finally:
         ray.shutdown()
 
@@ -166,19 +177,14 @@ def _connect(ray: Any, opening: Opening) -> None:
     )
 
 
-def _facts(ray: Any) -> Opened:
-    usable = _usable_nodes(ray)
-    return Opened(sum(node["Resources"]["CPU"] for node in usable), len(usable))
-
-
-def _usable_nodes(ray: Any) -> list[dict[str, Any]]:
-    return [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU", 0)]
-
-
-def _watch_own_node(ray: Any) -> None:
-    """Ray's driver goes on for ever when the node that it is on has died."""
+def _watch(ray: Any, nodes: _Nodes, dispatcher: _Dispatcher) -> None:
+    """Ask the nodes that join; and end with our own, without which Ray's driver waits for ever."""
     own = ray.get_runtime_context().get_node_id()
-    while any(node["NodeID"] == own and node["Alive"] for node in ray.nodes()):
+    while own in nodes.alive():
+        # A disk that is full now may have room when the nodes are asked again.
+        with suppress(BatchgenError):
+            nodes.admit_new()
+        dispatcher.nodes_changed()
         time.sleep(WATCH_SECONDS)
     _give_up()
 
@@ -200,36 +206,126 @@ def _first_line(exc: BaseException) -> str:
     return next((line for line in lines if line), type(exc).__name__)
 
 
+class _Nodes:
+    """The nodes that get work: those that were asked, and can do it."""
+
+    def __init__(self, ray: Any, opening: Opening) -> None:
+        self._ray = ray
+        # A local cluster has one node, which is this machine.
+        self._asks = not opening.folder
+        self._shared = [Path(one) for one in opening.shared]
+        self._ask = ray.remote(max_retries=1, num_cpus=0)(_by_value_ask())
+        self._asked: set[str] = set()
+        self._admitted: set[str] = set()
+
+    def alive(self) -> dict[str, dict[str, Any]]:
+        return {node["NodeID"]: node for node in self._ray.nodes() if node["Alive"]}
+
+    def usable(self) -> dict[str, dict[str, Any]]:
+        alive = self.alive().items()
+        return {one: node for one, node in alive if node["Resources"].get("CPU", 0)}
+
+    def admitted(self) -> frozenset[str]:
+        """Those that are alive."""
+        return frozenset(self._admitted & self.usable().keys())
+
+    def facts(self, answers: tuple[tuple[str, Any], ...] = ()) -> Opened:
+        usable = self.usable()
+        mine = [usable[one] for one in usable if one in self._admitted]
+        return Opened(sum(node["Resources"]["CPU"] for node in mine), len(mine), answers)
+
+    def selector(self, nodes: frozenset[str]) -> dict[str, Any]:
+        """The options of a task that goes to one of these nodes."""
+        if not self._asks:
+            return {}
+        return {"label_selector": {NODE_LABEL: f"in({','.join(sorted(nodes))})"}}
+
+    def admit_new(self) -> tuple[tuple[str, Any], ...]:
+        """Ask each node that was not asked yet; return the answers, by the nodes' names."""
+        new = {one: node for one, node in self.usable().items() if one not in self._asked}
+        if not self._asks:
+            self._admitted |= new.keys()
+        if not self._asks or not new:
+            return ()
+        with marked(self._shared) as marks:
+            paths = tuple(map(str, marks))
+            asked = {
+                one: self._ask.options(**self.selector(frozenset({one}))).remote(paths)
+                for one in new
+            }
+            answers = {one: self._answer(ref) for one, ref in asked.items()}
+        self._asked |= new.keys()
+        names = {
+            one: f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})"
+            for one, node in new.items()
+        }
+        self._admitted |= {one for one in new if refusal(names[one], answers[one]) is None}
+        return tuple((names[one], answers[one]) for one in new)
+
+    def _answer(self, ref: Any) -> Any:
+        try:
+            return self._ray.get(ref, timeout=ANSWER_SECONDS)
+        except Exception as exc:  # noqa: BLE001 - whatever it is, the node does no work
+            return _first_line(exc)
+
+
+@dataclass(frozen=True, slots=True)
+class _Running:
+    work: Work
+    ref: Any
+    nodes: frozenset[str]
+
+
 class _Dispatcher:
     """Turns requests into Ray's tasks, and their ends into responses."""
 
-    def __init__(self, ray: Any, send: Callable[[Any], None]) -> None:
+    def __init__(self, ray: Any, send: Callable[[Any], None], nodes: _Nodes) -> None:
         self._ray = ray
         self._send = send
-        self._running: dict[int, Any] = {}
+        self._nodes = nodes
+        self._admitted = nodes.admitted()
+        self._running: dict[int, _Running] = {}
+        # Of a thread: a task that has ended already calls back at once.
+        self._starting = threading.RLock()
         # No retries by Ray: batchgen has to know of each, since a node that is cut off may go on
         # working on the first try.
         self._perform = ray.remote(max_retries=0)(_by_value_perform())
-        self._ask = ray.remote(max_retries=1)(_by_value_ask())
 
     def run(self, requests: BinaryIO) -> None:
         with suppress(EOFError, pickle.UnpicklingError):
             while True:
                 request = pickle.load(requests)  # noqa: S301 - from our own parent
                 if isinstance(request, Work):
-                    self._start(request)
-                elif isinstance(request, AskNodes):
-                    threading.Thread(target=self._ask_nodes, args=(request,), daemon=True).start()
-                elif ref := self._running.get(request.number):
-                    self._ray.cancel(ref, force=True)
+                    with self._starting:
+                        self._start(request)
+                elif running := self._running.get(request.number):
+                    self._ray.cancel(running.ref, force=True)
+
+    def nodes_changed(self) -> None:
+        """Take up nodes that joined; what waits for nodes that are all dead goes to others."""
+        now = self._nodes.admitted()
+        if now == self._admitted or not now:
+            return
+        with self._starting:
+            self._admitted = now
+            for running in list(self._running.values()):
+                if not running.nodes & now:
+                    self._start(running.work)
+                    self._ray.cancel(running.ref, force=True)
+        self._send(self._nodes.facts())
 
     def _start(self, work: Work) -> None:
-        ref = self._perform.options(num_cpus=work.cpus).remote(work.payload)
-        self._running[work.number] = ref
-        ref.future().add_done_callback(partial(self._ended, work.number))
+        options = self._nodes.selector(self._admitted)
+        ref = self._perform.options(num_cpus=work.cpus, **options).remote(work.payload)
+        self._running[work.number] = _Running(work, ref, self._admitted)
+        ref.future().add_done_callback(partial(self._ended, work.number, ref))
 
-    def _ended(self, number: int, future: Future[bytes]) -> None:
-        self._running.pop(number, None)
+    def _ended(self, number: int, ref: Any, future: Future[bytes]) -> None:
+        with self._starting:
+            running = self._running.get(number)
+            if running is None or running.ref != ref:
+                return  # it was started anew
+            del self._running[number]
         error = future.exception()
         if error is None:
             self._send(Done(number, future.result()))
@@ -239,30 +335,6 @@ class _Dispatcher:
             _give_up()
         with_node = isinstance(error, (errors.NodeDiedError, errors.ObjectLostError))
         self._send(Lost(number, with_node, f"{type(error).__name__}: {_first_line(error)}"))
-
-    def _ask_nodes(self, request: AskNodes) -> None:
-        from ray.util.scheduling_strategies import (  # noqa: PLC0415 - nobody else may import Ray
-            NodeAffinitySchedulingStrategy,
-        )
-
-        asked = {
-            node["NodeID"]: self._ask.options(
-                num_cpus=0,
-                scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False),
-            ).remote(request.paths)
-            for node in _usable_nodes(self._ray)
-        }
-        answers = []
-        for node in _usable_nodes(self._ray):
-            ref = asked.get(node["NodeID"])
-            if ref is None:
-                continue
-            name = f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})"
-            try:
-                answers.append((name, self._ray.get(ref)))
-            except Exception as exc:  # noqa: BLE001 - a node that dies is left out of the work
-                answers.append((name, _first_line(exc)))
-        self._send(Done(request.number, pickle.dumps((answers, None))))
 
 
 def _by_value_perform() -> Callable[[bytes], bytes]:

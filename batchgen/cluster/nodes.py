@@ -4,39 +4,28 @@ from __future__ import annotations
 
 import secrets
 import sys
-from contextlib import contextmanager
+import time
+from contextlib import contextmanager, suppress
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from batchgen.errors import ClusterError
 from batchgen.fs import disk_errors
+from batchgen.storage.stamps import SEEN
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from batchgen.cluster.client import Cluster
-
+OLD_SECONDS = 3600.0
 HERE = {
     "batchgen": version("batchgen"),
     "python": f"{sys.version_info.major}.{sys.version_info.minor}",
 }
 
 
-def check_nodes(cluster: Cluster, folders: Iterable[Path]) -> None:
-    """Raise ClusterError for a node that lacks batchgen or does not see one of the folders.
-
-    The folders exist; a file is in each of them for a moment.
-    """
-    with _marked(folders) as marks:
-        answers = cluster.ask_nodes(tuple(map(str, marks)))
-    for name, answer in answers:
-        if error := refusal(name, answer):
-            raise error
-
-
 def refusal(name: str, answer: Any) -> ClusterError | None:
-    """What is wrong with a node, by its answer: see `driver.AskNodes`. Pure."""
+    """What is wrong with a node, by its answer: see `driver.Opened`. Pure."""
     if isinstance(answer, str):
         return ClusterError(f"the node {name} of the cluster does no work: {answer}")
     for what, here in HERE.items():
@@ -54,23 +43,32 @@ def refusal(name: str, answer: Any) -> ClusterError | None:
         return ClusterError(
             f"the node {name} does not see this folder",
             where=str(Path(mark).parent),
-            next_step="with --ray on several machines, output.dir must be a folder that all of"
-            " them share, at the same path",
+            next_step="with --ray on several machines, the folder must be one that all of them"
+            " share, at the same path; or use a bucket",
         )
     return None
 
 
 @contextmanager
-def _marked(folders: Iterable[Path]) -> Iterator[list[Path]]:
+def marked(folders: Iterable[Path]) -> Iterator[list[Path]]:
     """Put a file of a name that nobody can guess into each folder, for as long as the block."""
-    name = f".seen-{secrets.token_hex(8)}"
-    marks = [folder.absolute() / name for folder in folders]
+    name = f"{SEEN}{secrets.token_hex(8)}"
+    marks = [folder / name for folder in folders]
     try:
         for mark in marks:
             with disk_errors(mark):
+                _remove_old(mark.parent)
                 mark.touch()
         yield marks
     finally:
         for mark in marks:
             with disk_errors(mark):
                 mark.unlink(missing_ok=True)
+
+
+def _remove_old(folder: Path) -> None:
+    """A command that was killed leaves its file; that of another command may be in use."""
+    for left in folder.glob(f"{SEEN}*"):
+        with suppress(FileNotFoundError):
+            if time.time() - left.lstat().st_mtime > OLD_SECONDS:
+                left.unlink()

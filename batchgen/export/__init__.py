@@ -2,7 +2,8 @@
 
 It reads the state, never the engine. exporting.py makes an export in three steps: it plans all rows
 from one snapshot and stores them in the export's own journal; it makes each *unit* (a file, a
-shard, a list) as a temporary file and renames it into place; it removes units that are no longer
+shard, a list) as a temporary file and renames it into place, and with a cluster its workers make
+files and shards (making.py); it removes units that are no longer
 wanted. A unit that is unchanged in the journal is not made again, so the same command continues an
 interrupted export and updates a finished one.
 

@@ -9,42 +9,36 @@ from __future__ import annotations
 
 import hashlib
 import json
-import mimetypes
 import time
 from contextlib import suppress
-from threading import BoundedSemaphore
 from typing import TYPE_CHECKING
 
-from batchgen.concurrency import map_in_threads
 from batchgen.errors import BucketError, UsageError
-from batchgen.export.folder import WORK
-from batchgen.fs import disk_errors, open_to_read
+from batchgen.export.folder import WORK, remove_parts
+from batchgen.export.making import PART, Maker
+from batchgen.fs import disk_errors
 from batchgen.storage.results import open_bucket
-from batchgen.storage.stamps import FILES, ObjectFacts
+from batchgen.storage.stamps import FILES
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from batchgen.export.folder import Journal
+    from batchgen.export.making import Made
     from batchgen.storage.locations import BucketLocation, Location
 
 MARKER = f"{WORK}/export.json"
 UNITS = f"{WORK}/units.jsonl"
-UPLOADS_AT_ONCE = 8
-"""Each has up to 32 MiB in memory."""
 
 
 class BucketDestination:
     """Raises BucketError, BucketUnavailableError, and the disk's errors."""
 
     def __init__(self, location: BucketLocation, run_folder: Path) -> None:
-        self.location = location
+        self.location = self.bucket = location
         self._bucket = open_bucket(location)
-        self.at_once = self._bucket.at_once
         name = hashlib.sha256(location.url.encode()).hexdigest()[:16]
-        self._work = run_folder / "exports" / name
-        self._sent: set[Path] = set()
-        self._uploads = BoundedSemaphore(UPLOADS_AT_ONCE)
+        self.parts = self._work = run_folder.absolute() / "exports" / name
         self._journal: Journal | None = None
         self._began = 0.0
 
@@ -69,9 +63,7 @@ class BucketDestination:
             self._work.mkdir(parents=True, exist_ok=True)
 
     def begin(self, journal: Journal) -> None:
-        with disk_errors(self._work):
-            for left in self._work.glob("*.part"):
-                left.unlink()
+        remove_parts(self.parts)
         self._began = time.time()
         self._journal = journal
         journal.note_present(self._bucket.sizes())
@@ -79,30 +71,11 @@ class BucketDestination:
             lines = (self._content(UNITS) or b"").splitlines()
             journal.adopt((path, key, size) for path, key, size in map(json.loads, lines))
 
-    def part(self, name: str) -> Path:
-        return self._work / f"{name}.part"
-
     def holds(self, path: str, size: int) -> bool:
         return self._journal is not None and self._journal.is_present(path, size)
 
-    def send(self, part: Path, path: str) -> None:
-        with disk_errors(part), open_to_read(part) as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-            size = part.stat().st_size
-        kind = mimetypes.guess_type(path)[0] or "application/octet-stream"
-        with self._uploads:
-            self._bucket.replace(part, path, ObjectFacts(size, digest, kind, ""))
-        self._sent.add(part)
-
-    def publish(self, part: Path, path: str) -> int:
-        if part not in self._sent:
-            # In a thread, for which Ctrl-C does not wait.
-            list(map_in_threads(lambda one: self.send(one, path), [part], 1, "export"))
-        self._sent.discard(part)
-        with disk_errors(part):
-            size = part.stat().st_size
-            part.unlink()
-        return size
+    def publish(self, made: Made, path: str) -> None:
+        """Nothing: what is made is in the bucket already, under its name."""
 
     def digest(self, path: str) -> str | None:
         content = self._content(path)
@@ -115,7 +88,7 @@ class BucketDestination:
         """Nothing: an object is durable once the bucket has acknowledged it."""
 
     def finish(self, journal: Journal) -> None:
-        part = self.part("units")
+        part = self.parts / f"units{PART}"
         digest = hashlib.sha256()
         with disk_errors(part), part.open("wb") as file:
             for unit in journal.units():
@@ -129,7 +102,7 @@ class BucketDestination:
         with suppress(BucketError):
             # Not everyone may list them, and nothing depends on it.
             self._bucket.remove_half_uploads(self._began, "")
-        self.publish(part, UNITS)
+        Maker(self.location, "", self.parts, self.location).make(UNITS, part.replace)
         journal.set_meta(UNITS, digest.hexdigest())
         journal.commit()
 

@@ -8,7 +8,6 @@ and OneTrainer takes any line, so a caption has one line.
 from __future__ import annotations
 
 import hashlib
-import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,14 +15,13 @@ from batchgen.errors import UsageError
 from batchgen.export.buckets import count_buckets
 from batchgen.export.folders import Unit, file_unit, folder_of, kinds_of, publish_units
 from batchgen.export.rows import row_fields
-from batchgen.fs import HASH_DIGITS, disk_errors
+from batchgen.fs import HASH_DIGITS
 from batchgen.manifest.templates.problems import TemplateProblem
 from batchgen.manifest.templates.texts import compile_text
 from batchgen.manifest.templates.values import as_text
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
-    from pathlib import Path
+    from collections.abc import Iterable, Iterator
 
     from batchgen.export.buckets import Bucket
     from batchgen.export.context import ExportContext
@@ -98,7 +96,7 @@ def _units(work: ExportContext, captions: Captions, row: Row, *, is_mixed: bool)
     folder = _folder(work.options, row, is_mixed=is_mixed)
     stem, extension = flat_names(row)
     text = captions.text(row).encode(errors="replace")
-    yield Unit(f"{folder}{stem}.txt", hashlib.sha256(text).hexdigest(), _writer(text))
+    yield Unit(f"{folder}{stem}.txt", hashlib.sha256(text).hexdigest(), text)
     yield file_unit(work, row, f"{folder}{stem}.{extension}")
 
 
@@ -125,16 +123,6 @@ def flat_names(row: Row) -> tuple[str, str]:
         short = stem.encode()[:NAME_BYTES].decode(errors="ignore")
         stem = f"{short.replace('/', '_')}-{digest}"
     return stem, extension
-
-
-def _writer(text: bytes) -> Callable[[Path], None]:
-    def write(part: Path) -> None:
-        with disk_errors(part), part.open("wb") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-
-    return write
 
 
 def buckets_of(work: ExportContext) -> tuple[Bucket, ...]:

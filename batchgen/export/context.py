@@ -4,28 +4,26 @@ from __future__ import annotations
 
 import hashlib
 import os
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from batchgen.concurrency import map_in_threads
-from batchgen.export.rows import blocks
+from batchgen.export.making import PART
 from batchgen.fs import disk_errors
-from batchgen.storage.locations import FolderLocation
+from batchgen.storage.results import open_results
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from pathlib import Path
 
     from batchgen.export.folder import Journal
+    from batchgen.export.making import Made, Maker
     from batchgen.export.options import ExportOptions
-    from batchgen.export.rows import Row
-    from batchgen.state.records import Result
-    from batchgen.storage.locations import Location
-    from batchgen.storage.results import Results
+    from batchgen.processes import MapFiles
+    from batchgen.storage.locations import BucketLocation, Location
 
-FETCHED_AHEAD = 8
-"""Files of a bucket that are fetched at once; twice as many may be in memory."""
-LARGEST_AHEAD = 8 * 1024 * 1024
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 class Destination(Protocol):
@@ -33,10 +31,6 @@ class Destination(Protocol):
 
     @property
     def location(self) -> Location: ...
-
-    @property
-    def at_once(self) -> int:
-        """How many files are best written at once."""
 
     @property
     def journal(self) -> Path:
@@ -48,17 +42,19 @@ class Destination(Protocol):
     def begin(self, journal: Journal) -> None:
         """Remove what an interrupted export left. Requires the journal's lock."""
 
-    def part(self, name: str) -> Path:
-        """Return the path, on a local disk, at which a unit is made."""
+    @property
+    def parts(self) -> Path:
+        """The folder, on a local disk, in which units are made."""
+
+    @property
+    def bucket(self) -> BucketLocation | None:
+        """Where units are sent to; None for a folder."""
 
     def holds(self, path: str, size: int) -> bool:
         """Whether the destination has a plain file of this size there."""
 
-    def send(self, part: Path, path: str) -> None:
-        """Do as much of `publish` as may happen in any order; in a thread."""
-
-    def publish(self, part: Path, path: str) -> int:
-        """Give a complete file its final name, and return its size. `sync` makes it durable."""
+    def publish(self, made: Made, path: str) -> None:
+        """Give a complete file its final name. `sync` makes it durable."""
 
     def digest(self, path: str) -> str | None:
         """Return the SHA-256 of a small file; None if there is none."""
@@ -77,34 +73,27 @@ class Destination(Protocol):
 class ExportContext:
     """`tick` is called with the number of rows just done. `made` and `kept` count units.
 
-    `repair`: what to do about a result that is missing or damaged.
+    `workers` are those of a cluster, if there is one.
     """
 
-    results: Results
+    maker: Maker
     folder: Destination
     journal: Journal
     options: ExportOptions
-    repair: str
     tick: Callable[[int], object]
+    workers: MapFiles | None = None
     made: int = 0
     kept: int = 0
 
-    def blocks(self, result: Result) -> Iterator[bytes]:
-        """Yield the blocks of a result's file. Raises MissingFileError, StorageError."""
-        return blocks(self.results, result.path, result, self.repair)
-
-    def read_ahead(self, rows: Iterable[Row]) -> Iterator[tuple[Row, Iterator[bytes]]]:
-        """Yield each row with its file's blocks; of a bucket, several files are fetched at once."""
-        if isinstance(self.results.location, FolderLocation):
-            yield from ((row, self.blocks(row.result)) for row in rows)
-            return
-        for row, content in map_in_threads(self._fetch, rows, FETCHED_AHEAD, "fetch"):
-            yield row, self.blocks(row.result) if content is None else iter((content,))
-
-    def _fetch(self, row: Row) -> tuple[Row, bytes | None]:
-        """Verified; None for a file that is too large to be kept in memory."""
-        is_small = row.result.bytes <= LARGEST_AHEAD
-        return row, b"".join(self.blocks(row.result)) if is_small else None
+    def map(
+        self, work: Callable[[T], R], items: Iterable[T], lost: Callable[[T], R]
+    ) -> Iterator[R]:
+        """Yield `work(item)` for each item, in order: in threads, or on a cluster."""
+        if self.workers is not None:
+            return self.workers(work, items, lost)
+        places = (self.maker.source, self.folder.location)
+        at_once = max(open_results(place).at_once for place in places)
+        return map_in_threads(work, items, at_once, "export")
 
     @property
     def splits(self) -> list[str]:
@@ -124,9 +113,10 @@ class ExportContext:
         self.kept += is_current
         return is_current
 
-    def publish(self, part: Path, path: str, key: str) -> None:
+    def publish(self, made: Made, path: str, key: str) -> None:
         """Give a unit, whose bytes are durable, its name. `settle` makes that durable."""
-        self.journal.published(path, key, self.folder.publish(part, path))
+        self.folder.publish(made, path)
+        self.journal.published(path, key, made.size)
         self.made += 1
 
     def settle(self) -> None:
@@ -136,9 +126,9 @@ class ExportContext:
 
     def publish_lines(self, path: str, lines: Iterable[bytes]) -> None:
         """Write a list to a temporary file, and rename it only if it has changed."""
-        digest = hashlib.sha256()
-        part = self.folder.part("list")
-        with disk_errors(part), part.open("wb") as file:
+        draft = self.folder.parts / f"list{PART}"
+        with disk_errors(draft), draft.open("wb") as file:
+            digest = hashlib.sha256()
             for line in lines:
                 digest.update(line)
                 file.write(line)
@@ -146,8 +136,9 @@ class ExportContext:
             os.fsync(file.fileno())
         key = digest.hexdigest()
         if self.is_current(path, key):
-            with disk_errors(part):
-                part.unlink()
+            with disk_errors(draft):
+                draft.unlink()
         else:
-            self.publish(part, path, key)
+            here = replace(self.maker, parts=self.folder.parts)
+            self.publish(here.make(path, draft.replace), path, key)
         self.settle()

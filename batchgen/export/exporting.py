@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from batchgen.export.card import card
 from batchgen.export.context import ExportContext
 from batchgen.export.folder import FolderDestination, Journal, opened_journal
 from batchgen.export.folders import kinds_of, write_folders, write_lists
+from batchgen.export.making import Maker
 from batchgen.export.options import ExportOptions, Format, changed_options, origin_of
 from batchgen.export.parquet import write_parquet
 from batchgen.export.rows import Row
@@ -20,17 +22,18 @@ from batchgen.export.webdataset import write_webdataset
 from batchgen.fs import safe_name
 from batchgen.state.results import Picked, results
 from batchgen.storage.locations import FolderLocation
-from batchgen.storage.results import open_results
 from batchgen.text import command_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from batchgen.export.buckets import Bucket
     from batchgen.export.card import Origin
     from batchgen.export.context import Destination
     from batchgen.export.folder import Count
+    from batchgen.processes import MapFiles
     from batchgen.state.database import Connection
     from batchgen.storage.locations import Location
 
@@ -135,10 +138,12 @@ def export(
     options: ExportOptions,
     target: Location,
     begin: Callable[[int], Callable[[int], object]],
+    workers: AbstractContextManager[MapFiles | None] | None = None,
 ) -> Exported:
     """Make, continue or update the export in `target`.
 
-    `begin` takes the number of rows, and returns a callback for the rows that are done.
+    `begin` takes the number of rows, and returns a callback for the rows that are done. `workers`
+    opens a cluster, once it is certain that there is work.
 
     Raises UsageError if there is no result or the folder is something else's, LockedError,
     MissingFileError and StorageError for a damaged result, OutputError, DiskFullError, BucketError.
@@ -163,10 +168,13 @@ def export(
             f"{command_line('verify', manifest)} shows all of them,"
             f" {command_line('repair', manifest, emulator=origin.rehearsal)} fetches them again"
         )
-        tick = begin(sum(count.files for count in counts))
-        files = open_results(source.results)
-        work = ExportContext(files, folder, journal, options, repair, tick)
-        LAYOUTS[work.options.to].write(work)
+        with workers or nullcontext() as hands:
+            tick = begin(sum(count.files for count in counts))
+            # A worker sends to a bucket from its own disk.
+            room = None if hands is not None and folder.bucket is not None else folder.parts
+            maker = Maker(source.results.absolute(), repair, room, folder.bucket)
+            work = ExportContext(maker, folder, journal, options, tick, hands)
+            LAYOUTS[work.options.to].write(work)
         _write_cards(work, origin, counts)
         removed = _remove_unwanted(work)
         folder.finish(journal)

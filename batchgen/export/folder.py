@@ -23,6 +23,7 @@ from batchgen.errors import (
     StorageError,
     UsageError,
 )
+from batchgen.export.making import PART
 from batchgen.export.rows import Row
 from batchgen.fs import disk_errors, open_to_read, symlink_error, sync_folder
 from batchgen.state.database import Connection, DatabaseError, Fault, fault_of, open_side_file
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
 
+    from batchgen.export.making import Made
     from batchgen.storage.locations import Location
 
 
@@ -45,13 +47,13 @@ WORK = ".batchgen-export"
 class FolderDestination:
     """Raises OutputError, StorageError, DiskFullError."""
 
-    at_once = 4
-    """Enough to keep a disk busy; hashing releases the GIL."""
+    bucket = None
 
     def __init__(self, root: Path) -> None:
         self.location = FolderLocation(root)
         self.root = root
-        self._work = root / WORK
+        # Absolute, for workers of a cluster.
+        self.parts = self._work = root.absolute() / WORK
         self._touched: set[Path] = set()
 
     @property
@@ -74,12 +76,7 @@ class FolderDestination:
 
     def begin(self, _journal: Journal) -> None:
         """Remove the temporary files of an interrupted export. Requires the journal's lock."""
-        with disk_errors(self._work):
-            for left in self._work.glob("*.part"):
-                left.unlink()
-
-    def part(self, name: str) -> Path:
-        return self._work / f"{name}.part"
+        remove_parts(self.parts)
 
     def holds(self, path: str, size: int) -> bool:
         """Whether `path` is a plain file of this size."""
@@ -90,19 +87,15 @@ class FolderDestination:
                 return False
         return stat.S_ISREG(found.st_mode) and found.st_size == size
 
-    def send(self, part: Path, path: str) -> None:
-        """Nothing: files get their names in order."""
-
-    def publish(self, part: Path, path: str) -> int:
-        """Give a complete file its final name, and return its size. `sync` makes it durable."""
+    def publish(self, made: Made, path: str) -> None:
+        """Give a complete file its final name. `sync` makes it durable."""
         final = self.root / path
+        assert made.part is not None
         with disk_errors(final):
             self._make_folders(final.parent)
-            size = part.stat().st_size
-            part.replace(final)
+            made.part.replace(final)
             # If both are hard links to one file, a rename does nothing (POSIX) and leaves the part.
-            part.unlink(missing_ok=True)
-        return size
+            made.part.unlink(missing_ok=True)
 
     def digest(self, path: str) -> str | None:
         with disk_errors(self.root / path):
@@ -131,7 +124,8 @@ class FolderDestination:
                 sync_folder(folder, os.fsync)
 
     def finish(self, _journal: Journal) -> None:
-        """Nothing: the journal is in the folder."""
+        """Remove what workers of a cluster left that died; the journal is in the folder."""
+        remove_parts(self.parts)
 
     def _make_folders(self, folder: Path) -> None:
         if folder in self._touched:
@@ -147,6 +141,12 @@ class FolderDestination:
 
     def _refused(self, why: str) -> UsageError:
         return UsageError(why, where=str(self.root), next_step="name a new or an empty folder")
+
+
+def remove_parts(folder: Path) -> None:
+    with disk_errors(folder):
+        for left in folder.glob(f"*{PART}"):
+            left.unlink(missing_ok=True)
 
 
 SCHEMA = """

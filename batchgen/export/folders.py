@@ -9,23 +9,29 @@ run's folder.
 
 from __future__ import annotations
 
+import os
+from collections import deque
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from batchgen.concurrency import map_in_threads
+from batchgen.export.making import given_up
 from batchgen.export.rows import flat_row_fields, json_line, link_or_copy, row_fields
+from batchgen.fs import disk_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator
     from pathlib import Path
 
     from batchgen.export.context import ExportContext
+    from batchgen.export.making import Made, Maker
     from batchgen.export.rows import Row
+    from batchgen.state.records import Result
 
 
 PAGE = 256
-
+"""Units whose names are made durable together."""
 METADATA = "metadata.jsonl"
 SAMPLED_ROWS = 1000
 """In rows, well within the 10 MB of a list from which `datasets` infers types."""
@@ -33,11 +39,11 @@ SAMPLED_ROWS = 1000
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """A file of the export. `make` writes it to a temporary path; `rows` of the plan are done."""
+    """A file of the export: a result's, or a text. `rows` of the plan are done with it."""
 
     path: str
     key: str
-    make: Callable[[Path], None]
+    content: Result | bytes
     rows: int = 0
 
 
@@ -64,39 +70,49 @@ def folder_of(kind: str, split: str, *, is_mixed: bool) -> str:
 
 def file_unit(work: ExportContext, row: Row, path: str) -> Unit:
     """Return the unit of a result's file: a hard link, or a copy."""
-    copy = work.options.copy
-
-    def make(part: Path) -> None:
-        link_or_copy(work.results, row.result, part, work.repair, copy=copy)
-
     # With --copy a link must be replaced; without it, a copy is good enough.
-    return Unit(path, f"{row.result.sha256}{' copy' if copy else ''}", make, rows=1)
+    key = f"{row.result.sha256}{' copy' if work.options.copy else ''}"
+    return Unit(path, key, row.result, rows=1)
 
 
 def publish_units(work: ExportContext, units: Iterator[Unit]) -> None:
-    while page := list(islice(units, PAGE)):
-        _publish_page(work, page)
+    waiting: deque[Unit] = deque()
 
+    def to_make() -> Iterator[Unit]:
+        for unit in units:
+            if work.is_current(unit.path, unit.key):
+                work.tick(unit.rows)
+            else:
+                waiting.append(unit)
+                yield unit
 
-def _publish_page(work: ExportContext, page: Sequence[Unit]) -> None:
-    todo = []
-    for number, unit in enumerate(page):
-        if work.is_current(unit.path, unit.key):
-            work.tick(unit.rows)
-        else:
-            todo.append((work.folder.part(str(number)), unit))
-
-    def make(one: tuple[Path, Unit]) -> tuple[Path, Unit]:
-        part, unit = one
-        unit.make(part)
-        work.folder.send(part, unit.path)
-        return one
-
-    at_once = max(work.results.at_once, work.folder.at_once)
-    for part, unit in map_in_threads(make, todo, at_once, "export"):
-        work.publish(part, unit.path, unit.key)
+    make = partial(_make, work.maker, work.options.copy)
+    for number, made in enumerate(work.map(make, to_make(), _given_up), 1):
+        unit = waiting.popleft()
+        work.publish(made, unit.path, unit.key)
         work.tick(unit.rows)
+        if number % PAGE == 0:
+            work.settle()
     work.settle()
+
+
+def _make(maker: Maker, copy: bool, unit: Unit) -> Made:
+    """Runs in a worker, too."""
+    return maker.make(unit.path, lambda part: _write(maker, copy, unit.content, part))
+
+
+def _write(maker: Maker, copy: bool, content: Result | bytes, part: Path) -> None:
+    if not isinstance(content, bytes):
+        link_or_copy(maker.results, content, part, maker.repair, copy=copy)
+        return
+    with disk_errors(part), part.open("xb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _given_up(unit: Unit) -> Made:
+    raise given_up(unit.path)
 
 
 def _write_lists(work: ExportContext, kind: str, *, is_mixed: bool) -> None:

@@ -8,20 +8,22 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from batchgen.errors import UsageError
 from batchgen.export.rows import flat_row_fields, json_line
-from batchgen.export.shards import ShardFormat, shards
+from batchgen.export.shards import ShardFormat, publish_shards, shards
 from batchgen.fs import disk_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
 
     from batchgen.export.context import ExportContext
+    from batchgen.export.making import Maker
     from batchgen.export.rows import Row
-    from batchgen.export.shards import Shard
 
 GROUP_ROWS = 1000
 GROUP_BYTES = 64 * 1024 * 1024
@@ -63,35 +65,39 @@ WRITING: dict[str, Any] = {
 
 def write_parquet(work: ExportContext) -> None:
     """Raises UsageError if pyarrow is not installed."""
-    pa = _library()
-    kinds = sorted({count.kind for count in work.journal.counts()}) if work.options.embed else []
-    schema = _schema(pa, kinds)
+    _library()
+    embed = work.options.embed
+    kinds = sorted({count.kind for count in work.journal.counts()}) if embed else []
     shard_format = ShardFormat("parquet", _line, _embedded_bytes if kinds else _line_bytes)
     for split in work.splits:
-        for shard in shards(work, split, shard_format):
-            # A new kind adds a column to all shards.
-            key = f"{shard.key} {','.join(kinds)}"
-            if work.is_current(shard.path, key):
-                work.tick(shard.rows)
-            else:
-                _write(work, shard, schema, key)
+        # A new kind adds a column to all shards.
+        planned = (
+            replace(shard, key=f"{shard.key} {','.join(kinds)}")
+            for shard in shards(work, split, shard_format)
+        )
+        publish_shards(work, planned, partial(_write, kinds))
 
 
-def _write(work: ExportContext, shard: Shard, schema: Any, key: str) -> None:
+def _write(
+    kinds: list[str],
+    part: Path,
+    maker: Maker,
+    rows: Iterable[Row],
+    tick: Callable[[int], object],
+) -> None:
+    """With `kinds`, the columns of the files themselves. Raises UsageError without pyarrow."""
+    schema = _schema(_library(), kinds)
     from pyarrow import parquet  # type: ignore[import-untyped] # noqa: PLC0415 - an extra
 
-    part = work.folder.part("shard")
-    with disk_errors(part), part.open("wb") as file:
+    with disk_errors(part), part.open("xb") as file:
         with parquet.ParquetWriter(file, schema, **WRITING) as writer:
             group = _Group(writer, schema)
-            for cells in _all_cells(work, shard):
+            for cells in _all_cells(maker, rows, embed=bool(kinds)):
                 group.add(cells)
-                work.tick(1)
+                tick(1)
             group.write()
         file.flush()
         os.fsync(file.fileno())
-    work.publish(part, shard.path, key)
-    work.settle()
 
 
 @dataclass(slots=True)
@@ -115,13 +121,11 @@ class _Group:
         self.rows, self.bytes = [], 0
 
 
-def _all_cells(work: ExportContext, shard: Shard) -> Iterator[dict[str, Any]]:
-    numbered = work.journal.rows(shard.split, first=shard.first, last=shard.last)
-    rows = (row for _, row in numbered)
-    if not work.options.embed:
+def _all_cells(maker: Maker, rows: Iterable[Row], *, embed: bool) -> Iterator[dict[str, Any]]:
+    if not embed:
         yield from (flat_row_fields(row, row.result.path) for row in rows)
         return
-    for row, blocks in work.read_ahead(rows):
+    for row, blocks in maker.read_ahead(rows):
         file = {"bytes": b"".join(blocks), "path": row.name}
         yield {**flat_row_fields(row, row.result.path), row.kind.value: file}
 

@@ -12,18 +12,20 @@ from __future__ import annotations
 import os
 import tarfile
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from batchgen.export.rows import flat_row_fields, json_line
-from batchgen.export.shards import ShardFormat, shards
+from batchgen.export.shards import ShardFormat, publish_shards, shards
 from batchgen.fs import disk_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterable, Iterator
+    from pathlib import Path
 
     from batchgen.export.context import ExportContext
+    from batchgen.export.making import Maker
     from batchgen.export.rows import Row
-    from batchgen.export.shards import Shard
     from batchgen.jobs import JsonValue
 
 BLOCK = tarfile.BLOCKSIZE
@@ -37,11 +39,7 @@ def write_webdataset(work: ExportContext) -> None:
         folder = f"{kind}/" if len(kinds) > 1 else ""
         shard_format = ShardFormat("tar", form.line, form.bytes, len(END), kind, folder)
         for split in work.splits:
-            for shard in shards(work, split, shard_format):
-                if not work.is_current(shard.path, shard.key):
-                    _write(work, shard, form)
-                else:
-                    work.tick(shard.rows)
+            publish_shards(work, shards(work, split, shard_format), partial(_write, form))
 
 
 def _full_columns(work: ExportContext, kind: str) -> frozenset[str]:
@@ -77,20 +75,16 @@ class _Form:
         )
 
 
-def _write(work: ExportContext, shard: Shard, form: _Form) -> None:
-    part = work.folder.part("shard")
-    with disk_errors(part), part.open("wb") as file:
-        rows = work.journal.rows(
-            shard.split, extension=shard.kind, first=shard.first, last=shard.last
-        )
-        for row, blocks in work.read_ahead(row for _, row in rows):
+def _write(
+    form: _Form, part: Path, maker: Maker, rows: Iterable[Row], tick: Callable[[int], object]
+) -> None:
+    with disk_errors(part), part.open("xb") as file:
+        for row, blocks in maker.read_ahead(rows):
             file.writelines(_members(row, blocks, form.line(row)))
-            work.tick(1)
+            tick(1)
         file.write(END)
         file.flush()
         os.fsync(file.fileno())
-    work.publish(part, shard.path, shard.key)
-    work.settle()
 
 
 def _members(row: Row, blocks: Iterator[bytes], line: bytes) -> Iterator[bytes]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import AsyncExitStack, ExitStack, closing
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING
 
 from batchgen.concurrency import stop_signals
@@ -266,7 +267,7 @@ def _repair(
     place: RunContext, db: Connection, listeners: Listeners, cluster: Cluster | None
 ) -> Repair:
     selection, results = place.options.selection, open_results(place.results)
-    workers = None if cluster is None else cluster.map
+    workers = None if cluster is None else partial(cluster.map, at_once=results.at_once)
     files = check_files(db, results, selection, workers=workers)
     wrong = _wrong_files(files, listeners)
     again = [one for one in wrong if one.file.is_latest]

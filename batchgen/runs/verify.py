@@ -20,7 +20,7 @@ from batchgen.state.files import claimed_path, result_numbered, results_after
 from batchgen.state.queries import select_any
 from batchgen.storage.locations import BucketLocation
 from batchgen.storage.results import open_results
-from batchgen.storage.stamps import FILES, PARTS, Obstacle, ObstacleError
+from batchgen.storage.stamps import FILES, PARTS, SEEN, Obstacle, ObstacleError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -160,7 +160,7 @@ def orphaned_files(db: Connection, results: Results) -> Iterator[str]:
     """Paths, as in the state, of foreign files and of unneeded `.part` files."""
     for path in results.names():
         name = path.removeprefix(f"{FILES}/")
-        is_work = name == ".writable" or path.startswith(f"{PARTS}/")
+        is_work = name == ".writable" or path.startswith((f"{PARTS}/", f"{FILES}/{SEEN}"))
         if not (is_work or _is_ours(db, name)):
             yield path
 

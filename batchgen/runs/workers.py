@@ -31,23 +31,24 @@ def cluster_at(ray: str, env: Mapping[str, str], *folders: Path) -> Iterator[Clu
     """
     # Loaded here: few commands use a cluster.
     from batchgen.cluster.client import open_cluster  # noqa: PLC0415 - see above
-    from batchgen.cluster.nodes import check_nodes  # noqa: PLC0415 - see above
 
-    with open_cluster(ray, env, TOKEN_VARIABLES) as cluster:
-        check_nodes(cluster, folders)
+    with open_cluster(ray, env, TOKEN_VARIABLES, folders) as cluster:
         yield cluster
 
 
 @contextmanager
 def workers(
-    ray: str | None, env: Mapping[str, str], here: Here, *folders: Path
+    ray: str | None, env: Mapping[str, str], here: Here, *folders: Path, at_once: int = 1
 ) -> Iterator[MapFiles | Here]:
-    """`here`, or the workers of a cluster. Raises as `cluster_at` does."""
+    """`here`, or the workers of a cluster, each `at_once` with so many files.
+
+    Raises as `cluster_at` does.
+    """
     if ray is None:
         yield here
         return
     with cluster_at(ray, env, *folders) as cluster:
-        yield cluster.map
+        yield partial(cluster.map, at_once=at_once)
 
 
 def shared_folders(results: Location) -> tuple[Path, ...]:

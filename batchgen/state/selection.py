@@ -124,7 +124,9 @@ def note_down(db: sqlite3.Connection, selection: Selection) -> Selection:
 def note_first(
     db: sqlite3.Connection, selection: Selection, count: int, again: str | None = None
 ) -> Selection:
-    """Hold on to so many pending jobs: those that go first, and due ones before waiting ones.
+    """Hold on to so many pending jobs: by priority, then in the manifest's order, due ones first.
+
+    What others need has no precedence here: you asked for the first jobs of your manifest.
 
     `again`: a condition for jobs that are about to be pending.
     """

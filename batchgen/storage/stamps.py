@@ -15,6 +15,8 @@ FILES = "files"
 """Every path of a result begins with it."""
 PARTS = f"{FILES}/.parts"
 """Where each command with `--ray` has a folder for its `.part` files."""
+SEEN = ".seen-"
+"""How files begin by which the nodes of a cluster show that they see a folder."""
 
 
 MIB = 1024 * 1024

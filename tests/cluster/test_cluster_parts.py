@@ -83,9 +83,66 @@ def test_a_node_that_cannot_is_named_with_the_reason(answer: Any, what: str) -> 
 
 def test_quick_work_goes_in_groups_that_take_a_tenth_of_a_second() -> None:
     assert group_size(1, 0.001) == 2
-    assert group_size(50, 0.05) == LARGEST_GROUP
+    assert group_size(200, 0.01) == LARGEST_GROUP
     assert group_size(8, 0.4) == 2
     assert group_size(1, 30.0) == 1
+
+
+class InlineCluster(Cluster):
+    """Works on the spot. `deaths` says, by item, of what its workers die, one after another."""
+
+    cpus = 1
+
+    def __init__(self, deaths: dict[int, list[WorkerLostError]]) -> None:
+        self.deaths = deaths
+        self.groups: list[int] = []
+
+    def submit(self, work: Callable[..., Any], item: Any, *, cpus: float = 1.0) -> Future[Any]:
+        future: Future[Any] = Future()
+        group = item if isinstance(item, list) else [item]
+        self.groups.append(len(group))
+        for one in group:
+            if self.deaths.get(one):
+                future.set_exception(self.deaths[one].pop(0))
+                return future
+        future.set_result(work(item))
+        return future
+
+    def cancel(self, future: Future[Any]) -> None:
+        """Nothing is on its way."""
+
+
+def double(number: int) -> int:
+    if number == 90:
+        raise UsageError("90")
+    return 2 * number
+
+
+def test_small_items_go_in_groups_and_come_in_order() -> None:
+    cluster = InlineCluster({})
+    found = list(cluster.map(double, range(90), double, at_once=4))
+    assert found == list(range(0, 180, 2))
+    assert len(cluster.groups) < 20
+
+
+def test_only_the_item_that_kills_its_worker_twice_is_lost_from_a_group() -> None:
+    cluster = InlineCluster({33: [KILLED, KILLED], 50: [KILLED]})
+    found = list(cluster.map(double, range(60), lambda item: -item, at_once=4))
+    assert found == [-33 if one == 33 else 2 * one for one in range(60)]
+
+
+def test_no_item_of_a_group_is_lost_because_nodes_die() -> None:
+    cluster = InlineCluster({7: [NODE_GONE] * 3})
+    assert list(cluster.map(double, range(9), lambda item: -item)) == list(range(0, 18, 2))
+    cluster = InlineCluster({7: [NODE_GONE] * 9})
+    assert list(cluster.map(double, range(9), lambda item: -item))[7] == -7
+
+
+def test_what_came_before_an_error_in_its_group_is_yielded() -> None:
+    found: list[int] = []
+    with pytest.raises(UsageError):
+        found.extend(InlineCluster({}).map(double, range(100), double, at_once=4))
+    assert found == list(range(0, 180, 2))
 
 
 class FakeCluster:

@@ -47,6 +47,9 @@ def test_a_run_on_a_cluster_ends_as_any_other_and_the_other_commands_work_on_it(
     assert "6 files verified: all sound" in ray_user.expect(0, "verify", "m.yaml", ray).out
     assert "6 files checked" in ray_user.expect(0, "check", "m.yaml", ray).out
     assert "6 new thumbnails" in ray_user.expect(0, "report", "m.yaml", ray).out
+    for to, made in (("hf", 8), ("webdataset", 2)):
+        done = ray_user.expect(0, "export", "m.yaml", f"sets/{to}", "--to", to, ray)
+        assert f"{made} files written" in done.out
     (ray_user.folder / "out/files/boat-001.png").unlink()
     (ray_user.folder / "out/files/boat-002.png").write_bytes(b"no picture")
     assert "boat-001.png: missing" in ray_user.expect(1, "verify", "m.yaml", ray).out

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 from collections.abc import Iterable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from batchgen.export.card import Origin
 from batchgen.export.exporting import Exported, Source, export
 from batchgen.export.options import ExportOptions, Format
 from batchgen.jobs import Job, canonical_json
+from batchgen.processes import MapFiles
 from batchgen.runs.folder import RunFolder
 from batchgen.state.database import open_for_writing
 from batchgen.state.records import FileRow, Result
@@ -97,6 +99,11 @@ class World(State):
         return list(results(self.db, Selection(), Picked.ALL))
 
     def export(self, target: Path | BucketLocation, to: str, **options: Any) -> Exported:
+        return self.export_by(None, target, to, **options)
+
+    def export_by(
+        self, workers: MapFiles | None, target: Path | BucketLocation, to: str, /, **options: Any
+    ) -> Exported:
         here = FolderLocation(self.folder.root)
         return export(
             self.db,
@@ -106,6 +113,7 @@ class World(State):
             ExportOptions(Format(to), **options),
             FolderLocation(target) if isinstance(target, Path) else target,
             lambda _: lambda _: None,
+            nullcontext(workers),
         )
 
 
