@@ -121,6 +121,8 @@ class Downloader:
         stored = await self._storing.store(outcome, part.path, target.bucket, target.request)
         if isinstance(stored, Fetched):
             await in_thread(part.discard)
+            # Or a loss of power could bring back what nobody looks for any more.
+            await self._folders.sync(part.path.parent, target.folder)
         return stored
 
     async def _store_data(self, uri: str, target: Target) -> FetchOutcome:
@@ -151,6 +153,7 @@ class Downloader:
         stored = await self._storing.store(outcome, part, target.bucket, target.request)
         with disk_errors(part):
             part.unlink(missing_ok=True)
+        await self._folders.sync(part.parent, target.folder)
         return stored
 
     async def peek(self, url: str) -> MediaKind | HostNotAllowed | Interrupted | None:

@@ -129,7 +129,9 @@ def _remove_half_uploads(context: RunContext, before: float) -> list[Noted]:
     location = context.results
     assert isinstance(location, BucketLocation)
     try:
-        count = open_bucket(location).remove_half_uploads(before)
+        bucket = open_bucket(location)
+        count = bucket.remove_half_uploads(before)
+        count += bucket.remove_half_uploads(before, METADATA)
     except BucketError as exc:
         # Not everyone may list them, and nothing depends on it.
         return [Noted(exc.what)]

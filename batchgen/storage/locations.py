@@ -93,12 +93,17 @@ def _without_secrets(text: str) -> str:
 
 def parse_folder(text: str) -> Path:
     """Parse what only a folder of this machine can be. Raises InputError for any other address."""
+    found = _SCHEME.match(text)
+    if found is not None and found[1].lower() in BUCKETS:
+        raise InputError(
+            "a folder of this machine is needed here, not a bucket",
+            # Without the rest, which may have credentials.
+            where=f"{found[1]}://…",
+            next_step="name one",
+        )
     location = parse_location(text)
-    if isinstance(location, FolderLocation):
-        return location.root
-    raise InputError(
-        "a folder of this machine is needed here, not a bucket", where=text, next_step="name one"
-    )
+    assert isinstance(location, FolderLocation)
+    return location.root
 
 
 def _path_of(url: str) -> Path:

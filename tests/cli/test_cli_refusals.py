@@ -40,7 +40,7 @@ def test_json_is_one_document_and_everything_for_people_goes_to_stderr(user: She
     status = user.expect(0, "status", "m.yaml", "--json")
     marks = {"kept", "rejected", "flaws", "reused"}
     known = {"name", "counts", "money", "limits", "to_approve", "waiting", "causes", "jobs"}
-    assert status.document.keys() == known | marks
+    assert status.document.keys() == known | marks | {"results", "ray"}
     assert status.document["jobs"][0].keys() == {
         "id",
         "model",
@@ -69,6 +69,8 @@ def test_a_status_before_the_first_run_is_a_document_too(shell: Shell) -> None:
         "counts": {},
         "money": nothing,
         "limits": None,
+        "ray": None,
+        "results": str(shell.folder / "out"),
         "to_approve": 0,
         "waiting": 0,
         "kept": 0,

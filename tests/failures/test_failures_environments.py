@@ -107,9 +107,11 @@ def test_an_address_that_is_no_bucket_is_no_place_for_results(
     assert [path.name for path in tmp_path.iterdir()] == ["m.yaml"]
 
 
-def test_an_address_is_no_place_for_a_dataset_or_a_report(shell: Shell) -> None:
+def test_an_address_that_is_no_bucket_is_no_place_for_a_dataset_or_a_report(shell: Shell) -> None:
     shell.manifest(1)
     shell.expect(0, "run", "m.yaml", *REHEARSED)
-    for words in ("export m.yaml s3://bucket/ds --to hf", "report m.yaml --out s3://bucket/r"):
-        assert "not" in shell.expect(65, *words.split()).err
+    done = shell.expect(65, "export", "m.yaml", "ftp://host/ds", "--to", "hf")
+    assert "ftp:// is an address that results cannot be written to" in done.err
+    done = shell.expect(65, "report", "m.yaml", "--out", "s3://bucket/r")
+    assert "a folder of this machine is needed here, not a bucket" in done.err
     assert not list(shell.folder.glob("s3*"))

@@ -90,6 +90,7 @@ def test_every_option_is_explained_and_no_other() -> None:
         "--help",
         "--seeds",
         "--kills",
+        "--store",
         "--full",
         "--trace",
         "--first",

@@ -1,11 +1,12 @@
 """Kill the real process again and again over real HTTP, and let the judge count.
 
-    python -m tests.kills [--kills 200] [--seed 1] [--jobs-in-parallel 2]
+    python -m tests.kills [--kills 200] [--seed 1] [--jobs-in-parallel 2] [--store]
 
 Each round starts `batchgen run` against an emulator in a process of its own and sends it SIGKILL:
 in mid-work, at the start, in the recovery from the kill before, with faults of the vendor, and
 with `status` and `resolve` beside it. Then a person decides about what is unknown, the run goes to
-its end, and the judge compares the vendor's ledger and bytes with the state and the disk. Only a
+its end, and the judge compares the vendor's ledger and bytes with the state and the disk; with
+`--store`, with a bucket of a real S3 server, which refuses or loses an answer now and then. Only a
 kill that hit a live process counts. Exit code 1 says that a promise was broken; what the rounds
 left is then kept.
 """
@@ -40,6 +41,7 @@ class Campaign:
     kills: int
     lanes: int
     scratch: Path
+    stores: bool = False
     verdicts: list[Verdict] = field(default_factory=list)
     _rounds: int = 0
     _at_work: int = 0
@@ -75,7 +77,7 @@ class Campaign:
 
     def _play(self, number: int, kills: int) -> Verdict:
         folder = self.scratch / f"round-{number}"
-        verdict = play(plan_of(self.seed, number, kills), folder)
+        verdict = play(plan_of(self.seed, number, kills), folder, stores=self.stores)
         if not verdict.violations:
             shutil.rmtree(folder)
         return verdict
@@ -117,7 +119,7 @@ def main() -> int:
     asked = arguments()
     scratch = Path(tempfile.mkdtemp(prefix="batchgen-kills-"))
     print(f"the rounds are played in {scratch}", file=sys.stderr)
-    campaign = Campaign(asked.seed, asked.kills, asked.jobs_in_parallel, scratch)
+    campaign = Campaign(asked.seed, asked.kills, asked.jobs_in_parallel, scratch, asked.store)
     started = time.monotonic()
     campaign.fight()
     print(table(figures(campaign.verdicts, asked.seed, time.monotonic() - started)))
@@ -139,6 +141,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--kills", type=positive, default=200)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs-in-parallel", type=positive, default=os.cpu_count() or 1)
+    parser.add_argument("--store", action="store_true", help="let the results go to a bucket")
     return parser.parse_args()
 
 

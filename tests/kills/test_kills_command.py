@@ -41,6 +41,20 @@ def test_six_kills_charge_nothing_twice_and_lose_nothing(
     assert list(scratch.iterdir()) == [], "what went well is tidied up"
 
 
+def test_kills_beside_a_bucket_lose_nothing_and_leave_nothing_over(
+    scratch: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("--kills", "2", "--seed", "3", "--jobs-in-parallel", "1", "--store")
+    monkeypatch.setattr(sys, "argv", ["kills", *words])
+    code = main()
+    done = capsys.readouterr()
+    assert code == 0, done.out + done.err
+    shown = dict(re.split(r" {2,}", line) for line in done.out.splitlines())
+    assert shown["duplicate charges"] == shown["lost results"] == shown["other violations"] == "0"
+    assert int(shown["files compared"]) > 30
+    assert list(scratch.iterdir()) == []
+
+
 def test_no_kills_at_all_are_refused(
     scratch: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -28,10 +28,17 @@ SHOWN = 10
 @click.option("--first", default=0, show_default=True, help="The first seed.")
 @click.option("--jobs", type=int, help="Jobs of a night; the seeds' own number by default.")
 @click.option("--pairs", is_flag=True, help="Cut one small night at every pair of points instead.")
+@click.option("--store", is_flag=True, help="With --pairs: its result goes to a bucket.")
 @click.option("--trace", is_flag=True, help="Print what happened in the first seed's night.")
 @click.option("--processes", default=os.cpu_count() or 1, show_default=True)
 def main(
-    seeds: int, first: int, jobs: int | None, pairs: bool, trace: bool, processes: int
+    seeds: int,
+    first: int,
+    jobs: int | None,
+    pairs: bool,
+    store: bool,
+    trace: bool,
+    processes: int,
 ) -> None:
     """Simulate nights with crashes and faults, and judge them. Exit 1 where an invariant broke."""
     if trace:
@@ -39,7 +46,8 @@ def main(
         return
     begun = time.monotonic()
     if pairs:
-        tally = _all_together(play_pairs, itertools.count(1), processes)
+        work = partial(play_pairs, stores=store)
+        tally = _all_together(work, itertools.count(1), processes)
     else:
         work = partial(play_seed, jobs=jobs)
         tally = _all_together(work, range(first, first + seeds), processes)
@@ -84,6 +92,8 @@ def figures(tally: Tally, seconds: float) -> list[str]:
         f"reused results           {tally.reused}",
         f"own files sent           {tally.photos}",
         f"uploads cut off          {tally.spared}",
+        f"nights with a bucket     {tally.shelves}",
+        f"results put there        {tally.puts}, {tally.objects} objects in the end",
         f"crashes                  {tally.kills}",
         f"crash points covered     {len(tally.cuts)} of {len(POINTS)}, {tally.cuts.total()} cuts",
         f"pairs of points covered  {len(tally.pairs)} kinds, {tally.pairs.total()} pairs",

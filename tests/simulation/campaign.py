@@ -12,12 +12,13 @@ from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING
 
+from tests.simulation.bucket import BUCKET_POINTS, OFTEN, Shelf
 from tests.simulation.chain import STEPS
 from tests.simulation.findings import Finding
 from tests.simulation.judge import at_the_end
 from tests.simulation.night import Night
 from tests.simulation.picking import ROUNDS_AT_THE_END
-from tests.simulation.points import POINTS
+from tests.simulation.points import OF_ALL, UPLOAD_POINTS
 from tests.simulation.process import Cut, End
 from tests.simulation.scenario import Scenario, of_seed
 
@@ -33,12 +34,14 @@ POINTS_OF_A_LIFE = 500
 SUMS = (
     *("seeds", "lives", "events", "charges", "chained", "approvals"),
     *("picks", "asked", "remade", "reused", "tunes", "photos", "spared", "kills", "unknown"),
+    *("shelves", "objects", "puts"),
 )
 
 UPLOADS = 0.5
 """Share of the cuts that are in or after an upload, of seeds whose requests have files in them."""
 
-AROUND_UPLOADS = POINTS[-2:]
+STORING = 0.6
+"""Share of the cuts that are at requests to the bucket, of seeds whose results go to one."""
 
 LOSSES = 0.2
 """How often between two lives the state is looked for in vain."""
@@ -53,7 +56,9 @@ class Tally:
     `chained` are charges of jobs that need another one, `approvals` the results approved, `picks`
     the words about results, `asked` the retries of rejected ones, `remade` the jobs that those set
     going, `reused` the results taken from an earlier run, `tunes` the changes of limits,
-    `photos` the own files sent, `spared` the attempts that were cut off in an upload.
+    `photos` the own files sent, `spared` the attempts that were cut off in an upload, `shelves` the
+    nights with a bucket for their results, `objects` what was in those in the end, `puts` the
+    attempts to store a result.
     """
 
     seeds: int = 0
@@ -69,6 +74,9 @@ class Tally:
     tunes: int = 0
     photos: int = 0
     spared: int = 0
+    shelves: int = 0
+    objects: int = 0
+    puts: int = 0
     kills: int = 0
     unknown: int = 0
     most_unknown: int = 0
@@ -122,6 +130,8 @@ def _play(night: Night, cuts: list[Cut], tally: Tally) -> None:
         night.person.decide()
         if losing.random() < LOSSES:
             night.lose_state(losing)
+        if night.bucket:
+            night.bucket_between_lives(losing)
     night.calm_down()
     night.until_settled()
     night.until_all_has_come()
@@ -165,6 +175,9 @@ def _count(night: Night, tally: Tally) -> None:
     tally.tunes = night.person.tunes
     if night.photos:
         tally.photos, tally.spared = night.photos.sent, night.photos.spared
+    if night.bucket:
+        tally.shelves, tally.objects = 1, len(night.bucket.objects)
+        tally.puts = night.bucket.puts
     tally.faults.update(night.weather.injected)
     before = ""
     for life in night.lives:
@@ -182,21 +195,30 @@ def random_cuts(scenario: Scenario) -> list[Cut]:
     """Ends by the seed's dice. Half of them by the kind of point: the commonest are half of all."""
     dice, uploading = Random(f"{scenario.seed} cuts"), Random(f"{scenario.seed} cut uploads")
     cuts = [_random_cut(dice) for _ in range(scenario.lives)]
+    if scenario.shelf is not None:
+        storing = Random(f"{scenario.seed} cut storing")
+        cuts = [_cut_storing(one, storing) if storing.random() < STORING else one for one in cuts]
     if scenario.album is None or scenario.album.by_bucket:
         return cuts
     return [_cut_upload(one, uploading) if uploading.random() < UPLOADS else one for one in cuts]
 
 
 def _cut_upload(cut: Cut, dice: Random) -> Cut:
-    return Cut(dice.choice((1, 1, 2, 3)), cut.how, dice.choice(AROUND_UPLOADS))
+    return Cut(dice.choice((1, 1, 2, 3)), cut.how, dice.choice(UPLOAD_POINTS))
+
+
+def _cut_storing(cut: Cut, dice: Random) -> Cut:
+    if dice.random() < 0.6:
+        return Cut(dice.choice((1, 1, 2, 3, 5)), cut.how, dice.choice(OFTEN))
+    return Cut(1, cut.how, dice.choice(BUCKET_POINTS))
 
 
 def _random_cut(dice: Random) -> Cut:
     how = dice.choice((End.DEATH, End.DEATH, End.POWER_LOSS, End.POWER_LOSS, End.ABORT))
     if dice.random() < 0.5:
         return Cut(dice.randrange(1, POINTS_OF_A_LIFE), how)
-    # The last two have dice of their own: what a seed was before there were uploads it still is.
-    return Cut(dice.choice((1, 1, 2, 3, 5, 8)), how, dice.choice(POINTS[:-2]))
+    # The others have dice of their own: what a seed was before there were uploads it still is.
+    return Cut(dice.choice((1, 1, 2, 3, 5, 8)), how, dice.choice(OF_ALL))
 
 
 def play_seed(seed: int, jobs: int | None = None) -> Tally:
@@ -205,12 +227,14 @@ def play_seed(seed: int, jobs: int | None = None) -> Tally:
         return play(night, random_cuts(scenario))
 
 
-def small(seed: int) -> Scenario:
-    """The night that is cut everywhere: one job, in calm weather."""
-    return Scenario(seed=seed, jobs=1, concurrency=1)
+def small(seed: int, *, stores: bool = False) -> Scenario:
+    """The night that is cut everywhere: one job, in calm weather; `stores`: into a bucket."""
+    # In parts, which is what more can be left of.
+    shelf = Shelf(rough=0.0, whole=0) if stores else None
+    return Scenario(seed=seed, jobs=1, concurrency=1, shelf=shelf)
 
 
-def play_pairs(first: int) -> Tally:
+def play_pairs(first: int, *, stores: bool = False) -> Tally:
     """Cut the small night at its point `first`, and the life after at each point that it has.
 
     The tally has no lives where the small night has no such point.
@@ -218,7 +242,7 @@ def play_pairs(first: int) -> Tally:
     tally = Tally()
     second = 1
     while True:
-        one = _pair(first, second)
+        one = _pair(first, second, stores=stores)
         if not any(life.cut_at for life in one.lives[:1]):
             return tally
         counted = Tally(seeds=1)
@@ -230,10 +254,10 @@ def play_pairs(first: int) -> Tally:
         second += 1
 
 
-def _pair(first: int, second: int) -> Night:
+def _pair(first: int, second: int, *, stores: bool) -> Night:
     """Process and power take turns in dying, so that all four combinations occur."""
     ends = (End.DEATH, End.POWER_LOSS)
     cuts = [Cut(first, ends[second & 1]), Cut(second, ends[second >> 1 & 1])]
-    with night_of(small(first * 1_000_003 + second)) as night:
+    with night_of(small(first * 1_000_003 + second, stores=stores)) as night:
         play(night, cuts)
     return night

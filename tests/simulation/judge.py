@@ -1,6 +1,6 @@
-"""The judge: the vendor's ledger and what lies on the disk. It never asks the engine.
+"""The judge: the vendor's ledger and what lies on the disk or in the bucket.
 
-Each invariant is a generator of sentences about what broke it.
+It never asks the engine. Each invariant is a generator of sentences about what broke it.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import itertools
 from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
+from tests.simulation.bucket_judge import bucket_at_the_end
 from tests.simulation.chain import step_of
 from tests.simulation.earlier import reuse_at_the_end
 from tests.simulation.findings import Finding
@@ -70,6 +71,8 @@ def at_the_end(night: Night) -> Iterator[Finding]:
     yield from reuse_at_the_end(night)
     if night.photos:
         yield from night.photos.at_the_end()
+    if night.bucket:
+        yield from bucket_at_the_end(night, night.bucket)
 
 
 def _charges(night: Night) -> Iterator[Finding]:
@@ -211,8 +214,7 @@ def _bytes(night: Night) -> Iterator[Finding]:
         if path is None:
             yield Finding("lost result", f"{job} is done and has no file")
             continue
-        file = night.root / path
-        content = file.read_bytes() if file.is_file() else b""
+        content = night.result(path)
         name, charge = made.get(content, ("", None))
         if charge is None or hashlib.sha256(content).hexdigest() != digest:
             yield Finding("lost result", f"{path} of {job} is not what was served ({len(content)})")
@@ -224,11 +226,12 @@ def _bytes(night: Night) -> Iterator[Finding]:
 
 def _budget(night: Night) -> Iterator[Finding]:
     spent = 0.0
-    for charge in sorted(night.vendor.ledger.values(), key=lambda one: one.accepted_at):
+    # By when it was sent: a slow network may deliver it long after the budget was lowered.
+    for charge in sorted(night.vendor.ledger.values(), key=lambda one: one.begun):
         if charge.is_free:
             continue
         spent += PRICES[charge.model]
-        budget = max(one.budget for one in night.limits.around(charge.accepted_at))
+        budget = max(one.budget for one in night.limits.around(charge.begun))
         if spent > budget + ROUNDING:
             yield Finding("budget", f"{spent:.2f} of {budget:.2f} USD spent")
 

@@ -7,8 +7,10 @@ sockets real, and with them chance. Here the same seed gives the same run, byte 
 from __future__ import annotations
 
 import socket
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from batchgen.concurrency import Threads
 from batchgen.errors import BatchgenError
 from tests.engine.virtual_loop import VirtualLoop
 
@@ -20,33 +22,44 @@ if TYPE_CHECKING:
     from tests.simulation.wire import Network
 
 EXPECTED = (BatchgenError, OSError, ValueError)
+BUCKET_THREADS = "bucket"
 
 
 class SimulationLoop(VirtualLoop):
-    """`disk` are the dice for the seconds that a write or an fsync takes."""
+    """`disk` are the dice for the seconds that a write or an fsync takes.
+
+    `trip` gives those that a request to the bucket takes, and its answer.
+    """
 
     def __init__(self, start: float, network: Network, disk: Random) -> None:
         super().__init__(start)
         self._network = network
         self._disk = disk
+        self.trip: Callable[[], tuple[float, float]] = lambda: (0.0, 0.0)
 
     def run_in_executor(  # type: ignore[override]
         self, executor: object, func: Callable[..., Any], *args: Any
     ) -> asyncio.Future[Any]:
         """Later, in the loop itself: what comes meanwhile finds the disk busy, as in a thread."""
         future = self.create_future()
-        self.call_later(self._disk.uniform(0.0002, 0.01), self._do, future, func, args)
+        if isinstance(executor, Threads) and executor._name == BUCKET_THREADS:
+            there, back = self.trip()
+            self.call_later(there, self._do, future, func, args, back)
+        else:
+            self.call_later(self._disk.uniform(0.0002, 0.01), self._do, future, func, args)
         return future
 
-    def _do(self, future: asyncio.Future[Any], func: Callable[..., Any], args: Any) -> None:
+    def _do(
+        self, future: asyncio.Future[Any], func: Callable[..., Any], args: Any, back: float = 0.0
+    ) -> None:
         try:
-            outcome = func(*args)
+            end = partial(future.set_result, func(*args))
         except EXPECTED as exc:
-            if not future.cancelled():
-                future.set_exception(exc)
+            end = partial(future.set_exception, exc)
+        if back:
+            self.call_later(back, _unless_cancelled, future, end)
         else:
-            if not future.cancelled():
-                future.set_result(outcome)
+            _unless_cancelled(future, end)
 
     async def getaddrinfo(  # type: ignore[override]
         self, host: str, port: int, **_: Any
@@ -75,3 +88,8 @@ class SimulationLoop(VirtualLoop):
         transport = self._network.connect(protocol, server_hostname or "")
         protocol.connection_made(transport)
         return transport, protocol
+
+
+def _unless_cancelled(future: asyncio.Future[Any], end: Callable[[], None]) -> None:
+    if not future.cancelled():
+        end()

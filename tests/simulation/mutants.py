@@ -16,6 +16,7 @@ from pathlib import Path
 import click
 
 from tests.simulation import (
+    bucket_mutations,
     chain_mutations,
     form_mutations,
     mutations,
@@ -34,6 +35,7 @@ MUTANTS = (
     *form_mutations.MUTATIONS,
     *tuning_mutations.MUTATIONS,
     *own_files_mutations.MUTATIONS,
+    *bucket_mutations.MUTATIONS,
 )
 
 

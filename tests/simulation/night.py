@@ -10,7 +10,7 @@ import hashlib
 import json
 import shutil
 import sqlite3
-from contextlib import closing
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import replace
 from math import inf
 from random import Random
@@ -18,6 +18,12 @@ from typing import TYPE_CHECKING, Any
 
 from batchgen.engine.events import PauseReason
 from batchgen.errors import LostStateError
+from tests.simulation.bucket import CLAIM, ResultBucket
+from tests.simulation.bucket_judge import (
+    bucket_after_life,
+    with_a_prefix_of_another_run,
+    without_all_that_is_local,
+)
 from tests.simulation.chain import TAKES
 from tests.simulation.disk import Disk
 from tests.simulation.earlier import run_earlier
@@ -34,7 +40,7 @@ from tests.simulation.vendor import Vendor
 from tests.simulation.weather import CALM, Weather
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from batchgen.runs.options import RunOptions
@@ -90,6 +96,10 @@ class Night:
             self.photos = Photos(self, scenario.album, self.dice("own files"))
             self.photos.write_all()
         self.gatekeeper.photos = self.photos
+        self.bucket = None
+        if scenario.shelf:
+            self.bucket = ResultBucket(self, scenario.shelf, self.dice("bucket"))
+            self.vendor.brings = self.bucket.brought
         self.write_manifest(TAKES[0])
         self.earlier = run_earlier(self) if scenario.reuse else None
 
@@ -127,6 +137,8 @@ class Night:
         self.findings += set_going(self, standing)
         if self.photos:
             self.findings += self.photos.life_ended(life)
+        if self.bucket:
+            self.findings += bucket_after_life(self, self.bucket, life)
         self.picker.life_ended()
         self.gatekeeper.findings.clear()
         self._forget_untold(life)
@@ -143,15 +155,46 @@ class Night:
             # By its log alone, as for a user without a folder of their own.
             user = self.watched / "user"
             lost = [path for path in (*self.root.glob("state.db*"), user) if path.exists()]
+        with self._without(lost):
+            submits = len(self.vendor.submits)
+            life = self.live_aside()
+        if not isinstance(life.error, LostStateError) or len(self.vendor.submits) > submits:
+            names = ", ".join(path.name for path in lost)
+            self.findings.append(Finding("lost state", f"nobody missed {names}: {life.error}"))
+
+    def bucket_between_lives(self, dice: Random) -> None:
+        """All that is on this machine may be gone, or another run may have the prefix."""
+        bucket = self.bucket
+        assert bucket is not None
+        loses, contests = (
+            dice.random() < one for one in (bucket.shelf.loses, bucket.shelf.contests)
+        )
+        if self.scenario.rough.disk or not self._has_paid_requests():
+            return
+        if CLAIM not in bucket.objects:
+            self.findings.append(Finding("claim", "paid for, and the prefix was not claimed"))
+            return
+        if loses:
+            user = self.watched / "user"
+            with self._without([path for path in (self.root, user) if path.exists()]):
+                self.findings += without_all_that_is_local(self)
+        if contests:
+            self.findings += with_a_prefix_of_another_run(self, bucket)
+
+    def live_aside(self) -> Life:
+        """A process that must refuse to work, in calm weather as far as the bucket goes."""
+        life = Life()
+        with self.bucket.in_calm() if self.bucket else nullcontext():
+            Process(self, life, None, self.scenario.options, aside=True).run()
+        return life
+
+    @contextmanager
+    def _without(self, lost: list[Path]) -> Iterator[None]:
         away = self.place / "away"
         away.mkdir()
         # Moved, not copied: another inode would be noticed anyway.
         places = [(path, path.rename(away / path.name)) for path in lost]
-        life, submits = Life(), len(self.vendor.submits)
-        Process(self, life, None, self.scenario.options).run()
-        if not isinstance(life.error, LostStateError) or len(self.vendor.submits) > submits:
-            names = ", ".join(path.name for path in lost)
-            self.findings.append(Finding("lost state", f"nobody missed {names}: {life.error}"))
+        yield
         for path, moved in places:
             if path.is_dir():
                 shutil.rmtree(path)
@@ -198,6 +241,8 @@ class Night:
         self.weather.silenced = ""
         self.limits.calm = True
         self.disk.fail = _never
+        if self.bucket:
+            self.bucket.calm_down()
 
     def until_settled(self) -> None:
         """Give the same command until nothing is left to do."""
@@ -248,6 +293,20 @@ class Night:
                 if "no such table" in str(exc):
                     return []  # the process died before the schema was there
                 raise
+
+    def result(self, path: str) -> bytes:
+        """The bytes of a result, where results go; empty if there is none."""
+        if self.bucket:
+            found = self.bucket.objects.get(path)
+            return found.content if found else b""
+        file = self.root / path
+        return file.read_bytes() if file.is_file() else b""
+
+    def results(self) -> list[bytes]:
+        if self.bucket:
+            return [one.content for one in self.bucket.objects.values()]
+        files = (self.root / "files").rglob("*")
+        return [one.read_bytes() for one in files if one.is_file()]
 
     def states(self) -> dict[str, str]:
         return dict(self.query("SELECT id, state FROM job"))

@@ -80,8 +80,7 @@ def picks_at_the_end(night: Night) -> Iterator[Finding]:
 
 def _gone(night: Night) -> Iterator[Finding]:
     """Whatever was judged is on the disk, also what was rejected and made again."""
-    files = (night.root / "files").rglob("*")
-    on_disk = {hashlib.sha256(one.read_bytes()).digest() for one in files if one.is_file()}
+    on_disk = {hashlib.sha256(one).digest() for one in night.results()}
     for request_id in night.picker.opinions:
         charge = night.vendor.ledger[request_id]
         for name in charge.names:

@@ -5,6 +5,8 @@ The network's phases, then each change of the disk; a test sees to it that none 
 
 from __future__ import annotations
 
+from tests.simulation.bucket import BUCKET_POINTS
+
 POINTS = (
     "before connect",
     "connected",
@@ -174,4 +176,9 @@ POINTS = (
     "after unlink *.reused",
     "submit: part of the body",
     "submit: all of a large body sent",
+    *BUCKET_POINTS,
 )
+
+UPLOAD_POINTS = ("submit: part of the body", "submit: all of a large body sent")
+OF_ALL = POINTS[: POINTS.index(UPLOAD_POINTS[0])]
+"""Those that a night may have without own files and without a bucket."""

@@ -16,6 +16,7 @@ from batchgen.errors import BatchgenError, LockedError
 from batchgen.runs import decisions, startup
 from batchgen.runs.context import World
 from batchgen.runs.execute import execute
+from tests.simulation.bucket_client import use_results
 from tests.simulation.findings import Finding
 from tests.simulation.loop import SimulationLoop
 from tests.simulation.own_files import use_bucket
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from batchgen.engine.events import Event
     from batchgen.runs.options import RunOptions
     from batchgen.runs.summary import Summary
+    from tests.simulation.bucket import ResultBucket
     from tests.simulation.chain import Chain
     from tests.simulation.image import Image
     from tests.simulation.night import Night
@@ -73,7 +75,9 @@ class Life:
 class Process:
     """A run of the whole program in a night, from its start to its end or its cut."""
 
-    def __init__(self, night: Night, life: Life, cut: Cut | None, options: RunOptions) -> None:
+    def __init__(
+        self, night: Night, life: Life, cut: Cut | None, options: RunOptions, *, aside: bool = False
+    ) -> None:
         self._night = night
         self._options = options
         self._life = life
@@ -90,7 +94,8 @@ class Process:
             photos=night.photos,
         )
         self._loop = SimulationLoop(night.now, self._network, night.dice(f"disk {number}"))
-        self._dice = night.dice(f"engine {number}")
+        # Of its own: a state that it makes has not the id of another one.
+        self._dice = night.dice(f"engine {number}{' aside' if aside else ''}")
         self._torn = night.dice(f"tear {number}")
         self._image: Image | None = None
         self._rival: asyncio.Task[None] | None = None
@@ -116,6 +121,9 @@ class Process:
                 self._loop.call_later(habits.looks_in_after, self._judge_beside, habits)
             for tune in () if night.limits.calm else night.scenario.tunes:
                 self._loop.call_later(tune.after, self._tune, tune)
+            use_results(night.bucket)
+            if night.bucket:
+                self._use_bucket(night.bucket)
             if night.photos:
                 number = len(night.lives) - 1
                 use_bucket(night.photos)
@@ -126,6 +134,13 @@ class Process:
             self._image = None
         night.now += self._torn.uniform(0.5, 90.0)
         night.note(f"{night.now:.6f} life ended {life.cut_at or life.error or 'by itself'}")
+
+    def _use_bucket(self, bucket: ResultBucket) -> None:
+        self._loop.trip = bucket.trip
+        number = len(self._night.lives) - 1
+        bucket.begin_life(
+            number, self._point, lambda: self._image is not None, self._loop.call_later
+        )
 
     def _stop(self, _: object) -> None:
         if not self._network.dead:

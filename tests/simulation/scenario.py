@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from batchgen.runs.options import RunOptions
 from batchgen.state.reconcile import OnChanged
+from tests.simulation.bucket import SHARE as BUCKETS
+from tests.simulation.bucket import URL, shelf_of
 from tests.simulation.chain import TAKES, chain_of
 from tests.simulation.own_files import BUCKET, SHARE, album_of, path_of
 from tests.simulation.picking import habits_of
@@ -19,6 +21,7 @@ from tests.simulation.weather import Roughness
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tests.simulation.bucket import Shelf
     from tests.simulation.chain import Chain
     from tests.simulation.own_files import Album
     from tests.simulation.picking import Habits
@@ -69,6 +72,7 @@ class Scenario:
     `habits`: None where nobody judges results. After `closed_after` submits the vendor refuses all.
     No submit of the job `silenced` is answered. `reuse`: another run has made some of the jobs.
     `tunes` are changes of limits in each life. `album`: jobs use the user's own files.
+    `shelf`: results go to a bucket.
     """
 
     seed: int
@@ -92,6 +96,7 @@ class Scenario:
     reuse: bool = False
     tunes: tuple[Tune, ...] = ()
     album: Album | None = None
+    shelf: Shelf | None = None
 
     def manifest(self, folder: Path, take: float = TAKES[0]) -> dict[str, Any]:
         models: dict[str, dict[str, Any]] = {name: {} for name in PRICES}
@@ -113,7 +118,10 @@ class Scenario:
             if self.budget is not None:
                 limits["price"] = PRICES[name]
         run["models"] = {name: limits for name, limits in models.items() if limits}
-        document = {"version": 1, "run": run, "output": {"dir": str(folder)}}
+        output = {"dir": str(folder)}
+        if self.shelf is not None:
+            output = {"dir": URL, "state": str(folder)}
+        document = {"version": 1, "run": run, "output": output}
         if self.album is not None and self.album.by_bucket:
             document["inputs"] = {"send": BUCKET}
         if self.chain is None:
@@ -201,6 +209,9 @@ def of_seed(seed: int, jobs: int = SMALL) -> Scenario:
             found = replace(found, budget=MUCH)
         budget = None if found.budget is None else min(found.budget, total)
         found = replace(found, tunes=tunes_of(tuning, budget))
+    storing = Random(f"{seed} bucket")
+    if storing.random() < BUCKETS:
+        found = replace(found, shelf=shelf_of(storing, rough))
     return found
 
 

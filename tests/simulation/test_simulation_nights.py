@@ -32,6 +32,9 @@ MUTANTS = (
     "a_lower_limit_is_not_taken_up",
     "bytes_of_another_run_are_taken_on_trust",
     "an_upload_is_not_noted_as_one",
+    "no_answer_of_the_bucket_is_as_good_as_one",
+    "foreign_objects_are_overwritten",
+    "half_uploads_stay",
 )
 
 
@@ -69,6 +72,8 @@ def test_nights_with_crashes_and_faults_pay_nothing_twice_and_lose_nothing() -> 
     assert figure(said, "made again by them") > SEEDS // 4
     assert figure(said, "reused results") > SEEDS // 4
     assert figure(said, "own files sent") > SEEDS // 4
+    assert figure(said, "nights with a bucket") > SEEDS // 8
+    assert figure(said, "results put there") > SEEDS
     assert figure(said, "faults injected") > SEEDS
     assert figure(said, "crash points covered") > SEEDS // 3
     assert "has no number yet" not in said

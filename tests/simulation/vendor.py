@@ -68,7 +68,7 @@ class Course:
 class Charge:
     """A line of the ledger. `known`: its id reached the client. `left`: the client let go of it.
 
-    `life` is the number of the process that submitted it.
+    `life` is the number of the process that submitted it, `begun` when that turned to the network.
 
     `also_told` are jobs whose submits were answered with this id. `looks` counts the results that
     were told of its end. `take` is what a chain's input
@@ -91,6 +91,7 @@ class Charge:
     outdated: bool = False
     contents: frozenset[str] = frozenset()
     life: int = 0
+    begun: float = 0.0
 
     @property
     def names(self) -> list[str]:
@@ -145,7 +146,8 @@ class Vendor:
     `blamed` are the jobs that were refused for themselves. Of a life, `refused_alike` has when each
     submit began that was refused like all others, `accepted_last` when the last one did that the
     client knows to be accepted. `life` counts the client's processes.
-    `given` are the URLs of results that it gave out, `brought` the files that were taken whole.
+    `given` are the URLs of results that it gave out, `brought` the files that were taken whole;
+    `brings` hears of each.
     """
 
     course: Callable[[str], Course] = lambda _job: Course()
@@ -165,6 +167,7 @@ class Vendor:
     served: dict[str, str] = field(default_factory=dict)
     given: set[str] = field(default_factory=set)
     brought: set[str] = field(default_factory=set)
+    brings: Callable[[str], None] = lambda _name: None
     leaks: list[str] = field(default_factory=list)
     strangers: list[str] = field(default_factory=list)
 
@@ -207,6 +210,7 @@ class Vendor:
             name = urlsplit(request.path).path.removeprefix("/")
             if answer.body == picture(name):
                 self.brought.add(name)
+                self.brings(name)
 
     def arrived_after_death(self, request: HttpRequest) -> None:
         """Its bytes were on the wire when the process died: nobody hears the answer."""
@@ -245,7 +249,7 @@ class Vendor:
         answer = _json({"error_code": 0}, 500)
         if mishap.works:
             charge = self._charge(model, job, body.get("scale"))
-            charge.contents = contents
+            charge.contents, charge.begun = contents, request.begun
             answer = _json(
                 {"request_id": charge.id, "status_url": "", "result_url": "", "cancel_url": ""}
             )

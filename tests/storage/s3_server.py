@@ -10,7 +10,7 @@ from typing import Any
 
 import boto3  # type: ignore[import-untyped]
 from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_backend_app
-from werkzeug.serving import make_server
+from werkzeug.serving import WSGIRequestHandler, make_server
 
 KEY_ID = "AKIAREHEARSALKEYID42"
 SECRET = "s3cr3t/of+the/tests/0123456789abcdef"
@@ -68,6 +68,13 @@ class S3Server:
         ]
 
 
+class _Quiet(WSGIRequestHandler):
+    """A command's own output is not lost among requests; clients that were killed are no news."""
+
+    def log(self, *_: Any) -> None:
+        pass
+
+
 @contextmanager
 def s3_server() -> Iterator[S3Server]:
     server = S3Server()
@@ -87,7 +94,7 @@ def s3_server() -> Iterator[S3Server]:
             return []
         return moto(environ, start_response)
 
-    running = make_server("127.0.0.1", 0, application, threaded=True)
+    running = make_server("127.0.0.1", 0, application, threaded=True, request_handler=_Quiet)
     server.endpoint = f"http://127.0.0.1:{running.server_port}"
     thread = threading.Thread(target=running.serve_forever, name="S3", daemon=True)
     thread.start()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from pathlib import Path
 
 import pytest
@@ -173,6 +174,21 @@ def test_an_unrecorded_try_of_the_same_request_is_replaced(
     kept.publish(part_of(tmp_path, b"before"), BOAT, facts_of(b"before"))
     kept.publish(part_of(tmp_path, b"afterwards"), BOAT, facts_of(b"afterwards"))
     assert read(kept, BOAT) == b"afterwards"
+
+
+def test_half_uploads_of_the_run_are_removed_and_those_beside_it_stay(
+    kept: BucketResults, s3: S3Server, bucket: str
+) -> None:
+    client = s3.client()
+    ours = ("night/7/files/a.png", "night/7/metadata.jsonl")
+    others = ("night/7/again/files/a.png", "night/8/files/a.png")
+    for key in (*ours, *others):
+        client.create_multipart_upload(Bucket=bucket, Key=key)
+    for below in ("files/", "metadata.jsonl"):
+        assert kept.remove_half_uploads(0.0, below) == 0
+        assert kept.remove_half_uploads(time.time() + 60, below) == 1
+    left = client.list_multipart_uploads(Bucket=bucket)["Uploads"]
+    assert sorted(one["Key"] for one in left) == sorted(others)
 
 
 def test_a_bucket_is_claimed_once(kept: BucketResults) -> None:
