@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import tempfile
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -218,11 +218,13 @@ class BucketResults:
             with disk_errors(part):
                 file = open_to_read(part)
             with file:
-                self._send(file, part, path, facts, is_new=is_new)
+                # In small blocks: of large ones, the allocator keeps several times as much.
+                blocks = iter(partial(file.read, MIB), b"")
+                self._send(blocks, part, path, facts, is_new=is_new)
 
     def _send(
         self,
-        content: bytes | BinaryIO,
+        content: bytes | Iterator[bytes],
         part: Path,
         path: str,
         facts: ObjectFacts,
