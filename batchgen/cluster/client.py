@@ -60,6 +60,7 @@ LONGEST_FOLDER = 20
 SECONDS_TO_END = 10.0
 """For a local cluster to stop its processes before they are killed."""
 LOG_PREFIX = re.compile(r"^\[[^\]]*\]( \S+:\d+:)? *")
+DRIVER = "from batchgen.cluster.driver import serve; serve()"
 INSTALL = "pip install 'batchgen[ray]'"
 SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -172,11 +173,10 @@ class Cluster:
         if self._lost is None:
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(SECONDS_TO_END)
-        if self._process.returncode is None:
-            # It leads the group of Ray's processes, some of which outlive it for a minute.
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
+        # It leads the group of Ray's processes, some of which outlive it for a minute.
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
         if self._listening.is_alive():
             self._listening.join()
         self._responses.close()
@@ -314,8 +314,8 @@ def open_cluster(
     Ray is not installed, ClusterError.
     """
     with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(
-            [sys.executable, "-c", "from batchgen.cluster.driver import serve; serve()"],
+        process = subprocess.Popen(  # noqa: S603 - our own interpreter and code
+            [sys.executable, "-c", DRIVER],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,

@@ -17,26 +17,26 @@ import socket
 import sys
 import threading
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
-from batchgen.cluster.nodes import marked, refusal
+from batchgen.cluster.nodes import Nodes, first_line
 from batchgen.errors import BatchgenError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from concurrent.futures import Future
 
 REMOVALS = 30
+LONGEST_REASON = 300
 WATCH_SECONDS = 2.0
 CONNECT_SECONDS = 10.0
-ANSWER_SECONDS = 60.0
-"""For which a node may start its first worker."""
-NODE_LABEL = "ray.io/node-id"
-"""Ray gives it to each node itself."""
+JOIN_SECONDS = 30.0
+START_SECONDS = 120.0
+"""A machine may be busy when a local cluster starts."""
 OBJECT_STORE = 256 * 1024**2
 """Bytes of shared memory of a local cluster: only results that come inside an answer need it."""
 
@@ -133,19 +133,27 @@ def _serve(opening: Opening, requests: BinaryIO, responses: BinaryIO) -> None:
         send(Refused(""))
         return
     try:
-        _connect(ray, opening)
-        nodes = _Nodes(ray, opening)
-        answers = nodes.admit_new()
-        send(nodes.facts(answers))
-    except Exception as exc:  # noqa: BLE001 - whatever Ray raises, it is the reason
-        send(Refused(_first_line(exc)))
-        return
-    dispatcher = _Dispatcher(ray, send, nodes)
-    threading.Thread(target=_watch, args=(ray, nodes, dispatcher), daemon=True).start()
-    try:
-        dispatcher.run(requests)
+        nodes = _opened(ray, opening, send)
+        if nodes is not None:
+            dispatcher = _Dispatcher(ray, send, nodes)
+            threading.Thread(target=_watch, args=(ray, nodes, dispatcher), daemon=True).start()
+            dispatcher.run(requests)
     finally:
+        # Also if the parent was killed meanwhile: before the folder that Ray writes to is removed.
         ray.shutdown()
+
+
+def _opened(ray: Any, opening: Opening, send: Callable[[Any], None]) -> Nodes | None:
+    try:
+        with _deadline(send, opening):
+            _connect(ray, opening)
+        nodes = Nodes(ray, opening.shared, is_local=bool(opening.folder))
+        answers = nodes.admit_new()
+    except Exception as exc:  # noqa: BLE001 - whatever Ray raises, it is the reason
+        send(Refused(_one_line(exc)))
+        return None
+    send(Opened(*nodes.size(), answers))
+    return nodes
 
 
 def remove_if_there(folder: str) -> None:
@@ -155,6 +163,24 @@ def remove_if_there(folder: str) -> None:
         if not Path(folder).exists():
             return
         time.sleep(0.1)
+
+
+@contextmanager
+def _deadline(send: Callable[[Any], None], opening: Opening) -> Iterator[None]:
+    """Ray itself waits for minutes for what is not a cluster, and cannot be interrupted."""
+    seconds = START_SECONDS if opening.folder else JOIN_SECONDS
+
+    def end() -> None:
+        send(Refused(f"it does not answer as Ray does within {seconds:.0f} s"))
+        os._exit(1)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _connect(ray: Any, opening: Opening) -> None:
@@ -177,7 +203,7 @@ def _connect(ray: Any, opening: Opening) -> None:
     )
 
 
-def _watch(ray: Any, nodes: _Nodes, dispatcher: _Dispatcher) -> None:
+def _watch(ray: Any, nodes: Nodes, dispatcher: _Dispatcher) -> None:
     """Ask the nodes that join; and end with our own, without which Ray's driver waits for ever."""
     own = ray.get_runtime_context().get_node_id()
     while own in nodes.alive():
@@ -201,72 +227,10 @@ def _send(responses: BinaryIO, lock: threading.Lock, message: Any) -> None:
         responses.flush()
 
 
-def _first_line(exc: BaseException) -> str:
-    lines = (line.strip() for line in str(exc).splitlines())
-    return next((line for line in lines if line), type(exc).__name__)
-
-
-class _Nodes:
-    """The nodes that get work: those that were asked, and can do it."""
-
-    def __init__(self, ray: Any, opening: Opening) -> None:
-        self._ray = ray
-        # A local cluster has one node, which is this machine.
-        self._asks = not opening.folder
-        self._shared = [Path(one) for one in opening.shared]
-        self._ask = ray.remote(max_retries=1, num_cpus=0)(_by_value_ask())
-        self._asked: set[str] = set()
-        self._admitted: set[str] = set()
-
-    def alive(self) -> dict[str, dict[str, Any]]:
-        return {node["NodeID"]: node for node in self._ray.nodes() if node["Alive"]}
-
-    def usable(self) -> dict[str, dict[str, Any]]:
-        alive = self.alive().items()
-        return {one: node for one, node in alive if node["Resources"].get("CPU", 0)}
-
-    def admitted(self) -> frozenset[str]:
-        """Those that are alive."""
-        return frozenset(self._admitted & self.usable().keys())
-
-    def facts(self, answers: tuple[tuple[str, Any], ...] = ()) -> Opened:
-        usable = self.usable()
-        mine = [usable[one] for one in usable if one in self._admitted]
-        return Opened(sum(node["Resources"]["CPU"] for node in mine), len(mine), answers)
-
-    def selector(self, nodes: frozenset[str]) -> dict[str, Any]:
-        """The options of a task that goes to one of these nodes."""
-        if not self._asks:
-            return {}
-        return {"label_selector": {NODE_LABEL: f"in({','.join(sorted(nodes))})"}}
-
-    def admit_new(self) -> tuple[tuple[str, Any], ...]:
-        """Ask each node that was not asked yet; return the answers, by the nodes' names."""
-        new = {one: node for one, node in self.usable().items() if one not in self._asked}
-        if not self._asks:
-            self._admitted |= new.keys()
-        if not self._asks or not new:
-            return ()
-        with marked(self._shared) as marks:
-            paths = tuple(map(str, marks))
-            asked = {
-                one: self._ask.options(**self.selector(frozenset({one}))).remote(paths)
-                for one in new
-            }
-            answers = {one: self._answer(ref) for one, ref in asked.items()}
-        self._asked |= new.keys()
-        names = {
-            one: f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})"
-            for one, node in new.items()
-        }
-        self._admitted |= {one for one in new if refusal(names[one], answers[one]) is None}
-        return tuple((names[one], answers[one]) for one in new)
-
-    def _answer(self, ref: Any) -> Any:
-        try:
-            return self._ray.get(ref, timeout=ANSWER_SECONDS)
-        except Exception as exc:  # noqa: BLE001 - whatever it is, the node does no work
-            return _first_line(exc)
+def _one_line(exc: BaseException) -> str:
+    """Return the first line; with those that it announces, as where versions differ."""
+    first = first_line(exc)
+    return " ".join(str(exc).split())[:LONGEST_REASON] if first.endswith(":") else first
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,7 +243,7 @@ class _Running:
 class _Dispatcher:
     """Turns requests into Ray's tasks, and their ends into responses."""
 
-    def __init__(self, ray: Any, send: Callable[[Any], None], nodes: _Nodes) -> None:
+    def __init__(self, ray: Any, send: Callable[[Any], None], nodes: Nodes) -> None:
         self._ray = ray
         self._send = send
         self._nodes = nodes
@@ -312,7 +276,7 @@ class _Dispatcher:
                 if not running.nodes & now:
                     self._start(running.work)
                     self._ray.cancel(running.ref, force=True)
-        self._send(self._nodes.facts())
+        self._send(Opened(*self._nodes.size()))
 
     def _start(self, work: Work) -> None:
         options = self._nodes.selector(self._admitted)
@@ -334,7 +298,7 @@ class _Dispatcher:
         if isinstance(error, errors.LocalRayletDiedError):
             _give_up()
         with_node = isinstance(error, (errors.NodeDiedError, errors.ObjectLostError))
-        self._send(Lost(number, with_node, f"{type(error).__name__}: {_first_line(error)}"))
+        self._send(Lost(number, with_node, f"{type(error).__name__}: {first_line(error)}"))
 
 
 def _by_value_perform() -> Callable[[bytes], bytes]:
@@ -348,22 +312,3 @@ def _by_value_perform() -> Callable[[bytes], bytes]:
         return pickle.dumps(respond(*pickle.loads(payload)))  # noqa: S301 - our own
 
     return perform
-
-
-def _by_value_ask() -> Callable[[tuple[str, ...]], dict[str, Any]]:
-    def ask(paths: tuple[str, ...]) -> dict[str, Any]:
-        import sys  # noqa: PLC0415 - in the worker
-        from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 - as above
-        from pathlib import Path  # noqa: PLC0415 - as above
-
-        try:
-            installed = version("batchgen")
-        except PackageNotFoundError:
-            installed = ""
-        return {
-            "batchgen": installed,
-            "python": f"{sys.version_info.major}.{sys.version_info.minor}",
-            "missing": [path for path in paths if not Path(path).exists()],
-        }
-
-    return ask

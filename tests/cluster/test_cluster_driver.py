@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from batchgen.cluster.driver import Done, Opened, Opening, Work, _Dispatcher, _Nodes
-from batchgen.cluster.nodes import HERE, OLD_SECONDS
+from batchgen.cluster.driver import Done, Opened, Work, _Dispatcher, _one_line
+from batchgen.cluster.nodes import HERE, OLD_SECONDS, Nodes
 from batchgen.storage.stamps import SEEN
 
 
@@ -87,8 +87,7 @@ class World:
     def __init__(self, shared: Path) -> None:
         self.ray = ActedRay({"one": SAME})
         self.sent: list[Any] = []
-        opening = Opening("head:6379", 2, "", (str(shared),))
-        self.nodes = _Nodes(self.ray, opening)
+        self.nodes = Nodes(self.ray, [str(shared)], is_local=False)
         self.first = self.nodes.admit_new()
         self.dispatcher = _Dispatcher(self.ray, self.sent.append, self.nodes)
 
@@ -151,9 +150,9 @@ def test_what_waits_for_nodes_that_died_goes_to_those_that_joined(world: World) 
 
 def test_a_local_cluster_is_this_machine_and_is_asked_nothing() -> None:
     ray = ActedRay({"here": ""})
-    nodes = _Nodes(ray, Opening("local", 2, "/tmp/ray"))
+    nodes = Nodes(ray, [], is_local=True)
     assert nodes.admit_new() == ()
-    assert nodes.facts() == Opened(2.0, 1)
+    assert nodes.size() == (2.0, 1)
     assert nodes.selector(nodes.admitted()) == {}
 
 
@@ -165,3 +164,9 @@ def test_the_mark_of_a_command_that_was_killed_is_removed_after_an_hour(tmp_path
     os.utime(old, (before, before))
     World(tmp_path)
     assert list(tmp_path.iterdir()) == [new]
+
+
+def test_what_ray_says_of_other_versions_is_one_line() -> None:
+    text = "Version mismatch: The cluster was started with:\n    Ray: 2.9.0\n    Python: 3.10.1\n"
+    assert _one_line(RuntimeError(text)).endswith("with: Ray: 2.9.0 Python: 3.10.1")
+    assert _one_line(ConnectionError("no answer\nat all")) == "no answer"

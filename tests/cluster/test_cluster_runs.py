@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import signal
+import socket
 import sys
+import tempfile
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -137,6 +139,25 @@ def test_a_cluster_of_the_command_gets_no_token_and_ends_with_it_also_after_a_ki
     assert user.files() == [f"boat-{number:03}.png" for number in range(JOBS)]
 
 
+def test_nothing_is_left_of_a_cluster_whose_command_is_killed_while_it_starts(
+    shell: Shell, emulator: Emulator
+) -> None:
+    with tempfile.TemporaryDirectory(prefix="b-", dir="/tmp") as place:
+        user = shell.using(emulator).having(TMPDIR=place)
+        user.manifest(1)
+        with user.start("run", "m.yaml", "--ray") as running:
+            command = psutil.Process(running.pid)
+
+            def has_begun() -> bool:
+                return any("gcs_server" in one.name() for one in command.children(recursive=True))
+
+            wait_until(has_begun, "the start of Ray")
+            family = command.children(recursive=True)
+            running.kill()
+        wait_until(lambda: not any(map(is_alive, family)), "the end of Ray's processes")
+        wait_until(lambda: not any(Path(place).iterdir()), "the end of what they wrote")
+
+
 def is_alive(process: psutil.Process) -> bool:
     return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
 
@@ -145,6 +166,18 @@ def test_a_cluster_that_is_not_there_is_an_error_with_a_way_on() -> None:
     with pytest.raises(ClusterError) as caught, open_cluster("127.0.0.1:1", os.environ, ()):
         pass
     assert "ray start" in str(caught.value)
+
+
+def test_what_answers_but_is_no_cluster_is_given_up_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        code = "from batchgen.cluster import driver; driver.JOIN_SECONDS = 2.0; driver.serve()"
+        monkeypatch.setattr("batchgen.cluster.client.DRIVER", code)
+        port = other.getsockname()[1]
+        with (
+            pytest.raises(ClusterError, match="does not answer as Ray does"),
+            open_cluster(f"127.0.0.1:{port}", os.environ, ()),
+        ):
+            pass
 
 
 def test_without_ray_the_command_says_how_to_install_it(
