@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from batchgen.concurrency import in_daemon_thread
 from batchgen.engine.events import Noted, Warned
-from batchgen.errors import BatchgenError, BucketError, OtherManifestError
+from batchgen.errors import BatchgenError, BucketError, LostStateError, OtherManifestError
 from batchgen.pauses import PauseReason
 from batchgen.runs.append_log import json_line
 from batchgen.runs.ownership import known_run_id
@@ -73,6 +73,20 @@ def claim_prefix(context: RunContext, db: Connection) -> None:
         next_step="set another output.dir, with a prefix of its own; or, if that run is over and"
         f" yours may store results beside its: {take_over}",
     )
+
+
+def refuse_occupied(context: RunContext) -> None:
+    """Raise LostStateError if a run that starts over could not store what it would pay for again.
+
+    No object is overwritten, and moving a million of them would take the night.
+    """
+    location = context.results
+    if isinstance(location, BucketLocation) and any(open_bucket(location).names()):
+        raise LostStateError(
+            "results of the earlier run are there, and none is overwritten; nothing was sent",
+            where=str(location),
+            next_step="set another output.dir to start over",
+        )
 
 
 def _refuse_nested(location: BucketLocation) -> None:

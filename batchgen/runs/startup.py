@@ -44,7 +44,7 @@ from batchgen.runs.prepare import (
     reading_files,
     reconcile,
 )
-from batchgen.runs.result_bucket import claim_prefix
+from batchgen.runs.result_bucket import claim_prefix, refuse_occupied
 from batchgen.state.database import (
     checkpoint,
     open_for_writing,
@@ -216,6 +216,7 @@ def _refuse_lost_state(context: RunContext) -> Traces:
     folder, options = context.folder, context.options
     lost = find_lost(context, asks_bucket=True)
     if options.start_over and lost:
+        refuse_occupied(context)
         if lost.traces or lost.has_state:
             set_aside(folder)
             folder.create()
