@@ -112,7 +112,8 @@ def not_installed(url: str, instead: str = "") -> BucketError:
 _LOGIN = {
     "s3": "log in (`aws sso login`, `aws configure`), or set AWS_PROFILE or AWS_ACCESS_KEY_ID and"
     " AWS_SECRET_ACCESS_KEY",
-    "gs": "set GOOGLE_APPLICATION_CREDENTIALS to a service account's key: only such can sign URLs",
+    "gs": "set GOOGLE_APPLICATION_CREDENTIALS to a service account's key, without which no URLs can"
+    " be signed; for results, `gcloud auth application-default login` suffices",
     "az": "set AZURE_STORAGE_ACCOUNT_NAME, and log in (`az login`) or set"
     " AZURE_STORAGE_ACCOUNT_KEY",
 }
