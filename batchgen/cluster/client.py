@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import pickle
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -57,6 +58,7 @@ DEAD_NODES = 3
 """With so many nodes that die, an item is tried again; with one more, it is given up."""
 LONGEST_FOLDER = 20
 """Of a temporary folder: the names of Ray's sockets come behind it, and Unix allows 107 bytes."""
+ROOM = 64_000_000
 SECONDS_TO_END = 10.0
 """For a local cluster to stop its processes before they are killed."""
 LOG_PREFIX = re.compile(r"^\[[^\]]*\]( \S+:\d+:)? *")
@@ -313,6 +315,7 @@ def open_cluster(
     Its nodes all see the folders `shared`, which exist. Blocks for seconds. Raises UsageError if
     Ray is not installed, ClusterError.
     """
+    folder = _short_folder() if address == LOCAL else ""
     with tempfile.TemporaryFile() as log:
         process = subprocess.Popen(  # noqa: S603 - our own interpreter and code
             [sys.executable, "-c", DRIVER],
@@ -323,7 +326,6 @@ def open_cluster(
             start_new_session=True,
         )
         seen = tuple(str(one.absolute()) for one in shared)
-        folder = _short_folder() if address == LOCAL else ""
         cluster = Cluster(process, Opening(address, cores(), folder, seen), log)
         try:
             yield cluster
@@ -334,6 +336,13 @@ def open_cluster(
 def _short_folder() -> str:
     usual = tempfile.gettempdir()
     folder = usual if len(usual) <= LONGEST_FOLDER else "/tmp"  # noqa: S108 - only mkdtemp's below
+    if shutil.disk_usage(folder).free < ROOM:
+        # Its workers would die one after another, and the files would be blamed.
+        raise ClusterError(
+            f"there is no room for what Ray writes: less than {ROOM / 1e6:.0f} MB are free",
+            where=folder,
+            next_step="make room, or name another folder with TMPDIR",
+        )
     return tempfile.mkdtemp(prefix="batchgen-ray-", dir=folder)
 
 

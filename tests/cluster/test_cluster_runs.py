@@ -168,6 +168,14 @@ def test_a_cluster_that_is_not_there_is_an_error_with_a_way_on() -> None:
     assert "ray start" in str(caught.value)
 
 
+def test_a_local_cluster_without_room_for_its_logs_is_not_started(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("batchgen.cluster.client.ROOM", 10**18)
+    with pytest.raises(ClusterError, match="no room"), open_cluster("local", os.environ, ()):
+        pass
+
+
 def test_what_answers_but_is_no_cluster_is_given_up_soon(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         code = "from batchgen.cluster import driver; driver.JOIN_SECONDS = 2.0; driver.serve()"
