@@ -33,6 +33,8 @@ READ_SECONDS = 60
 MOST_READ_SECONDS = 24 * 3600
 RETRY_SECONDS = 120
 MOST_RETRIES = 2
+CREDENTIALS_TTL = timedelta(minutes=10)
+"""After that, botocore is asked anew: what it gives lasts so long at least, and maybe no longer."""
 
 
 def endpoint_of(url: str, env: Mapping[str, str]) -> str:
@@ -120,7 +122,7 @@ _LOGIN = {
 
 
 class AwsCredentials:
-    """As boto3 finds them: environment, profiles, SSO, roles. Asked anew every half hour.
+    """As boto3 finds them: environment, profiles, SSO, roles. Asked anew every few minutes.
 
     `failure` is the name of the exception that they cannot be had for, if so. Temporary credentials
     end the URLs that they signed when they end themselves, whatever time was asked for.
@@ -153,7 +155,9 @@ def _aws_credentials(url: str, again: str, instead: str) -> AwsCredentials:
         raise not_installed(url, instead) from exc
     try:
         # A ClientError is an answer: a role that may not be assumed.
-        return AwsCredentials(Boto3CredentialProvider(), (BotoCoreError, ClientError))
+        return AwsCredentials(
+            Boto3CredentialProvider(ttl=CREDENTIALS_TTL), (BotoCoreError, ClientError)
+        )
     except (BotoCoreError, ClientError, ValueError) as exc:
         why = "" if isinstance(exc, ValueError) else f" ({type(exc).__name__})"
         raise BucketError(
