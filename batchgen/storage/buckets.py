@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -80,10 +80,13 @@ class BucketResults:
                 for block in reading.blocks:
                     with disk_errors(Path(tempfile.gettempdir())):
                         copy.write(block)
+            with disk_errors(Path(tempfile.gettempdir())):
+                # What is left in a buffer is written now: a disk may be full only here.
+                copy.seek(0)
         except BaseException:
-            copy.close()
+            with suppress(OSError):
+                copy.close()
             raise
-        copy.seek(0)
         return copy, reading.stamp  # type: ignore[return-value]  # a BinaryIO by another name
 
     @contextmanager
