@@ -32,9 +32,12 @@ if TYPE_CHECKING:
 
 REMOVALS = 30
 LONGEST_REASON = 300
+OWN_NODE_DIED = "the node that batchgen is on has died"
 WATCH_SECONDS = 2.0
 CONNECT_SECONDS = 10.0
 JOIN_SECONDS = 30.0
+NODES_SECONDS = 60.0
+"""For which work waits for a node that can do it, after the last one died."""
 START_SECONDS = 120.0
 """A machine may be busy when a local cluster starts."""
 OBJECT_STORE = 256 * 1024**2
@@ -204,19 +207,24 @@ def _connect(ray: Any, opening: Opening) -> None:
 
 
 def _watch(ray: Any, nodes: Nodes, dispatcher: _Dispatcher) -> None:
-    """Ask the nodes that join; and end with our own, without which Ray's driver waits for ever."""
+    """Ask the nodes that join. End with our own node, and after the last one that gets work.
+
+    Without either, Ray's driver waits for ever.
+    """
     own = ray.get_runtime_context().get_node_id()
     while own in nodes.alive():
         # A disk that is full now may have room when the nodes are asked again.
         with suppress(BatchgenError):
             nodes.admit_new()
         dispatcher.nodes_changed()
+        if dispatcher.waits_in_vain(time.monotonic()):
+            _give_up(f"no node that can do the work for {NODES_SECONDS:.0f} s")
         time.sleep(WATCH_SECONDS)
-    _give_up()
+    _give_up(OWN_NODE_DIED)
 
 
-def _give_up() -> None:
-    sys.stderr.write("the node that batchgen is on has died\n")
+def _give_up(reason: str) -> None:
+    sys.stderr.write(f"{reason}\n")
     sys.stderr.flush()
     os._exit(1)
 
@@ -235,6 +243,8 @@ def _one_line(exc: BaseException) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Running:
+    """`ref` is Ray's; None while the work waits here for a node that can do it."""
+
     work: Work
     ref: Any
     nodes: frozenset[str]
@@ -249,6 +259,8 @@ class _Dispatcher:
         self._nodes = nodes
         self._admitted = nodes.admitted()
         self._running: dict[int, _Running] = {}
+        # When work was last seen to wait for no node.
+        self._unhindered: float | None = None
         # Of a thread: a task that has ended already calls back at once.
         self._starting = threading.RLock()
         # No retries by Ray: batchgen has to know of each, since a node that is cut off may go on
@@ -262,8 +274,8 @@ class _Dispatcher:
                 if isinstance(request, Work):
                     with self._starting:
                         self._start(request)
-                elif running := self._running.get(request.number):
-                    self._ray.cancel(running.ref, force=True)
+                else:
+                    self._cancel(request.number)
 
     def nodes_changed(self) -> None:
         """Take up nodes that joined; what waits for nodes that are all dead goes to others."""
@@ -275,8 +287,14 @@ class _Dispatcher:
             for running in list(self._running.values()):
                 if not running.nodes & now:
                     self._start(running.work)
-                    self._ray.cancel(running.ref, force=True)
+                    self._end(running)
         self._send(Opened(*self._nodes.size()))
+
+    def waits_in_vain(self, now: float) -> bool:
+        """Whether work has had no node for NODES_SECONDS; `now` in seconds of any one clock."""
+        if self._unhindered is None or not self._running or self._nodes.admitted():
+            self._unhindered = now
+        return now - self._unhindered >= NODES_SECONDS
 
     def _start(self, work: Work) -> None:
         options = self._nodes.selector(self._admitted)
@@ -284,19 +302,36 @@ class _Dispatcher:
         self._running[work.number] = _Running(work, ref, self._admitted)
         ref.future().add_done_callback(partial(self._ended, work.number, ref))
 
+    def _cancel(self, number: int) -> None:
+        with self._starting:
+            running = self._running.get(number)
+            if running is not None and running.ref is None:
+                del self._running[number]
+                self._send(Lost(number, with_node=False, reason="it was cancelled"))
+            elif running is not None:
+                self._end(running)
+
+    def _end(self, running: _Running) -> None:
+        if running.ref is not None:
+            self._ray.cancel(running.ref, force=True)
+
     def _ended(self, number: int, ref: Any, future: Future[bytes]) -> None:
+        error = future.exception()
         with self._starting:
             running = self._running.get(number)
             if running is None or running.ref != ref:
                 return  # it was started anew
+            if isinstance(error, self._ray.exceptions.TaskUnschedulableError):
+                # Its nodes are dead. It never began, and must not be blamed for a worker.
+                self._running[number] = _Running(running.work, None, running.nodes)
+                return
             del self._running[number]
-        error = future.exception()
         if error is None:
             self._send(Done(number, future.result()))
             return
         errors = self._ray.exceptions
         if isinstance(error, errors.LocalRayletDiedError):
-            _give_up()
+            _give_up(OWN_NODE_DIED)
         with_node = isinstance(error, (errors.NodeDiedError, errors.ObjectLostError))
         self._send(Lost(number, with_node, f"{type(error).__name__}: {first_line(error)}"))
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from batchgen.cluster.driver import Done, Opened, Work, _Dispatcher, _one_line
+from batchgen.cluster.driver import NODES_SECONDS, Done, Lost, Opened, Work, _Dispatcher, _one_line
 from batchgen.cluster.nodes import HERE, OLD_SECONDS, Nodes
 from batchgen.storage.stamps import SEEN
 
@@ -44,7 +44,10 @@ class ActedRay:
     cancelled: list[Task] = field(default_factory=list)
     seen: list[str] = field(default_factory=list)
     exceptions = SimpleNamespace(
-        LocalRayletDiedError=KeyError, NodeDiedError=LookupError, ObjectLostError=LookupError
+        LocalRayletDiedError=KeyError,
+        NodeDiedError=LookupError,
+        ObjectLostError=LookupError,
+        TaskUnschedulableError=TimeoutError,
     )
 
     def nodes(self) -> list[dict[str, Any]]:
@@ -146,6 +149,53 @@ def test_what_waits_for_nodes_that_died_goes_to_those_that_joined(world: World) 
     waiting.ended.set_exception(LookupError())
     again.ended.set_result(pickle.dumps(1))
     assert world.sent == [Opened(2.0, 1), Done(0, pickle.dumps(1))]
+
+
+def test_work_whose_nodes_died_before_it_began_waits_and_is_not_lost(world: World) -> None:
+    refused = world.work()
+    world.die("one")
+    refused.ended.set_exception(TimeoutError())
+    assert world.sent == []
+    world.join("two")
+    again = world.ray.tasks[-1]
+    assert (again.nodes, again.argument) == ({"two"}, refused.argument)
+    assert world.ray.cancelled == []
+    again.ended.set_result(pickle.dumps(1))
+    assert world.sent == [Opened(2.0, 1), Done(0, pickle.dumps(1))]
+
+
+def test_work_that_waits_for_a_node_can_be_cancelled(world: World) -> None:
+    refused = world.work()
+    refused.ended.set_exception(TimeoutError())
+    world.dispatcher._cancel(0)
+    assert world.sent == [Lost(0, with_node=False, reason="it was cancelled")]
+    world.join("two")
+    assert world.ray.tasks == [refused]
+
+
+def test_work_waits_a_bounded_time_for_a_node_once_all_have_died(world: World) -> None:
+    waits, work = world.dispatcher.waits_in_vain, world.work()
+    assert not waits(0.0)
+    world.die("one")
+    assert not waits(NODES_SECONDS - 1)
+    assert waits(NODES_SECONDS)
+    world.join("two", "")
+    assert waits(NODES_SECONDS + 1)
+    world.join("three")
+    assert not waits(NODES_SECONDS + 2)
+    world.die("three")
+    assert not waits(2 * NODES_SECONDS + 1)
+    assert waits(2 * NODES_SECONDS + 2)
+    assert work in world.ray.cancelled
+
+
+def test_without_work_no_node_is_needed(world: World) -> None:
+    world.die("one")
+    assert not world.dispatcher.waits_in_vain(0.0)
+    assert not world.dispatcher.waits_in_vain(10 * NODES_SECONDS)
+    world.work()
+    assert not world.dispatcher.waits_in_vain(11 * NODES_SECONDS - 1)
+    assert world.dispatcher.waits_in_vain(11 * NODES_SECONDS)
 
 
 def test_a_local_cluster_is_this_machine_and_is_asked_nothing() -> None:

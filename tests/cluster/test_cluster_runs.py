@@ -15,9 +15,13 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]
 import pytest
 
+import batchgen
 from batchgen.cluster.client import open_cluster
-from batchgen.errors import ClusterError, UsageError
+from batchgen.engine.events import Event, FileSaved
+from batchgen.errors import ClusterError, ClusterLostError, UsageError
+from batchgen.pauses import PauseReason
 from batchgen.runcomfy.token import TOKEN_VARIABLES
+from batchgen.runs.options import RunOptions
 from tests.cluster.nodes import Nodes, nodes
 from tests.shell import Emulator, Shell, wait_until
 
@@ -85,6 +89,41 @@ def test_a_lost_cluster_pauses_the_run_and_the_same_command_continues(
     ray_user.expect(0, "run", "m.yaml", ray)
     assert len(emulator.charges()) == JOBS
     assert ray_user.files() == [f"boat-{number:03}.png" for number in range(JOBS)]
+
+
+def test_a_cluster_whose_nodes_have_all_died_is_lost_until_one_joins(
+    shell: Shell, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = "from batchgen.cluster import driver; driver.NODES_SECONDS = 4.0; driver.serve()"
+    monkeypatch.setattr("batchgen.cluster.client.DRIVER", code)
+    with nodes(0) as cluster:
+        worker = cluster.add()
+        user = shell.using(emulator, TOKEN).having(**cluster.env)
+        user.manifest(JOBS)
+        emulator.arm("file", "hang", times=1)
+        left = [worker]
+
+        def kill_once(event: Event) -> None:
+            if isinstance(event, FileSaved) and left:
+                cluster.kill(left.pop())
+
+        with user.at_home():
+            options = RunOptions(ray=cluster.address)
+            summary = batchgen.run("m.yaml", options=options, on_event=kill_once)
+        assert summary.pause is not None
+        assert summary.pause.reason is PauseReason.CLUSTER
+        assert summary.exit_code == 69
+        assert "no node that can do the work for 4 s" in summary.pause.sentence
+        emulator.disarm()
+        verifying = cluster.add()
+        with open_cluster(cluster.address, {**os.environ, **cluster.env}, ()) as opened:
+            cluster.kill(verifying)
+            with pytest.raises(ClusterLostError, match="no node"):
+                list(opened.map(str, range(JOBS), str))
+        cluster.add()
+        user.expect(0, "run", "m.yaml", f"--ray={cluster.address}")
+    assert len(emulator.charges()) == JOBS
+    assert user.files() == [f"boat-{number:03}.png" for number in range(JOBS)]
 
 
 def driver_of(pid: int) -> psutil.Process:
