@@ -126,7 +126,7 @@ async def _serve(settings: EmulatorSettings) -> None:
 
     stop = asyncio.Event()
     with on_signals(lambda _: stop.set(), signal.SIGINT, signal.SIGTERM):
-        async with running_emulator(settings) as server:
+        async with running_emulator(settings, on_failure=stop.set) as server:
             print_text(f"listening on {server.base_url}")
             print_text(f"  → in another terminal: {_command(server, settings)}", to_stderr=True)
             await stop.wait()

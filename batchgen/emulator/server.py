@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import sqlite3
 import time
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from random import Random, SystemRandom
 from typing import TYPE_CHECKING
@@ -24,11 +25,14 @@ from batchgen.emulator.follow import API
 from batchgen.emulator.input_fetches import InputFetches
 from batchgen.emulator.sent_files import SentFiles
 from batchgen.emulator.settings import EmulatorError, EmulatorSettings
-from batchgen.emulator.store import Charge, Store, open_store
+from batchgen.emulator.store import Charge, Store, is_of_the_disk, open_store, unusable
 from batchgen.emulator.workers import Workers
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
+    from pathlib import Path
+
+    from aiohttp.typedefs import Handler
 
     from batchgen.emulator.catalogue import Catalogue
 
@@ -36,9 +40,41 @@ if TYPE_CHECKING:
 COMMITS_BETWEEN = 1000
 
 
+@dataclass(slots=True)
+class DiskFailure:
+    """The first error of the emulator's own disk. After it, no request may ever end."""
+
+    state: Path | None
+    on_failure: Callable[[], None]
+    error: EmulatorError | None = None
+
+    def record(self, exc: Exception) -> None:
+        if self.error is None:
+            self.error = unusable(self.state, exc)
+            self.on_failure()
+
+    @contextmanager
+    def recorded(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as exc:
+            self.record(exc)
+
+    @web.middleware
+    async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except (sqlite3.Error, OSError) as exc:
+            if not is_of_the_disk(exc):
+                raise
+            self.record(exc)
+            return web.Response(status=500)
+
+
 class Checkpoints:
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, failure: DiskFailure) -> None:
         self._store = store
+        self._failure = failure
         self._commits = 0
         self._due = asyncio.Event()
 
@@ -52,7 +88,8 @@ class Checkpoints:
         while True:
             await self._due.wait()
             self._due.clear()
-            await asyncio.to_thread(self._store.checkpoint)
+            with self._failure.recorded():
+                await asyncio.to_thread(self._store.checkpoint)
 
 
 LOOPBACK = "127.0.0.1"
@@ -92,12 +129,30 @@ async def running_emulator(
     *,
     random: Random | None = None,
     now: Callable[[], float] = time.time,
+    on_failure: Callable[[], None] = lambda: None,
 ) -> AsyncIterator[Emulator]:
     """Serve on 127.0.0.1 until the block ends. Unfinished requests stay in the state file.
 
-    `random` gives request ids; `now` the seconds since 1970 for answers. Raises EmulatorError if
-    the port is taken, or the state file or a schema cannot be used.
+    `random` gives request ids; `now` the seconds since 1970 for answers. `on_failure` is called
+    once its disk fails: end the block then. Raises EmulatorError if the port is taken, or the state
+    file or a schema cannot be used, also for a disk that has failed in the block.
     """
+    failure = DiskFailure(settings.state, on_failure)
+    try:
+        async with _running(settings, random, now, failure) as emulator:
+            yield emulator
+    finally:
+        if failure.error is not None:
+            raise failure.error
+
+
+@asynccontextmanager
+async def _running(
+    settings: EmulatorSettings,
+    random: Random | None,
+    now: Callable[[], float],
+    failure: DiskFailure,
+) -> AsyncIterator[Emulator]:
     catalogue, random = load_catalogue(settings.schemas), random or SystemRandom()
     with (
         open_store(settings.state) as store,
@@ -121,6 +176,7 @@ async def running_emulator(
                     own_files=(files.own, sent_files.own, bucket.own),
                 ),
                 now,
+                failure,
             ) as workers,
         ):
             builder = AppBuilder(
@@ -135,7 +191,9 @@ async def running_emulator(
                 random=random,
                 now=now,
             )
-            async with _serving(builder.application(), listener):
+            app = builder.application()
+            app.middlewares.append(failure.middleware)
+            async with _serving(app, listener):
                 port = listener.getsockname()[1]
                 yield Emulator(port, faults, Ledger(store, workers))
 
@@ -165,20 +223,26 @@ def _files(
 
 @asynccontextmanager
 async def _working(
-    settings: EmulatorSettings, store: Store, fetches: InputFetches, now: Callable[[], float]
+    settings: EmulatorSettings,
+    store: Store,
+    fetches: InputFetches,
+    now: Callable[[], float],
+    failure: DiskFailure,
 ) -> AsyncIterator[Workers]:
     """Start the workers on the requests that an earlier process left unfinished, in order."""
-    checkpoints = Checkpoints(store)
+    checkpoints = Checkpoints(store, failure)
 
     def end(request_id: str) -> None:
-        finish(store, request_id, now())
+        with failure.recorded():
+            finish(store, request_id, now())
         checkpoints.committed()
 
     async def begin(request_id: str) -> bool:
-        problem = await fetches.problem(request_id)
-        if problem is None:
-            return True
-        store.finish(request_id, "failed", now(), error=problem)
+        with failure.recorded():
+            problem = await fetches.problem(request_id)
+            if problem is None:
+                return True
+            store.finish(request_id, "failed", now(), error=problem)
         checkpoints.committed()
         return False
 

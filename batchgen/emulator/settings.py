@@ -12,12 +12,13 @@ if TYPE_CHECKING:
 
 
 class EmulatorError(Exception):
-    """The emulator cannot start: `what` happened, and the `next_step` to take."""
+    """The emulator cannot start or go on: `what` happened, and the `next_step` to take."""
 
-    def __init__(self, what: str, *, next_step: str) -> None:
+    def __init__(self, what: str, *, next_step: str, disk_is_full: bool = False) -> None:
         super().__init__(what)
         self.what = what
         self.next_step = next_step
+        self.disk_is_full = disk_is_full
 
     def __str__(self) -> str:
         return f"{self.what}\n  → {self.next_step}"

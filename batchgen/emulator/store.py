@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sqlite3
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,8 @@ SCHEMA = Path(__file__).with_name("schema.sql")
 VERSION = 2
 """Of the tables. Raise it with every change of schema.sql."""
 PAGE = 500
+FULL = {errno.ENOSPC, errno.EDQUOT}
+DISK_ERRORS = FULL | {errno.EIO, errno.EROFS}
 MOST_PAGES = 16_384
 """Of the write-ahead log, 64 MiB, before it starts over."""
 
@@ -216,7 +219,7 @@ def open_store(path: Path | None) -> Iterator[Store]:
     try:
         connection = sqlite3.connect(path or ":memory:", isolation_level=None)
     except sqlite3.Error as exc:
-        raise _unusable(path, exc) from exc
+        raise unusable(path, exc) from exc
     try:
         _prepare(connection, path)
         yield Store(connection, path)
@@ -235,7 +238,7 @@ def _prepare(connection: sqlite3.Connection, path: Path | None) -> None:
         connection.execute(f"PRAGMA user_version = {VERSION}")
         connection.executescript(SCHEMA.read_text(encoding="utf-8"))
     except sqlite3.Error as exc:
-        raise _unusable(path, exc) from exc
+        raise unusable(path, exc) from exc
 
 
 def _check_owner(connection: sqlite3.Connection, path: Path | None) -> None:
@@ -254,8 +257,19 @@ def _check_owner(connection: sqlite3.Connection, path: Path | None) -> None:
         )
 
 
-def _unusable(path: Path | None, exc: sqlite3.Error) -> EmulatorError:
+def is_of_the_disk(exc: Exception) -> bool:
+    """Whether it is about the files of the emulator, and not about a connection that broke."""
+    return isinstance(exc, sqlite3.Error) or getattr(exc, "errno", None) in DISK_ERRORS
+
+
+def unusable(path: Path | None, exc: Exception) -> EmulatorError:
+    if isinstance(exc, sqlite3.Error):
+        code = getattr(exc, "sqlite_errorcode", None) or 0
+        disk_is_full = code & 0xFF == sqlite3.SQLITE_FULL
+    else:
+        disk_is_full = getattr(exc, "errno", None) in FULL
     return EmulatorError(
         f"The emulator's state file {path} cannot be used: {exc}.",
         next_step="Name a file in a folder that exists and can be written, with --state.",
+        disk_is_full=disk_is_full,
     )

@@ -7,6 +7,7 @@ program may raise its own.
 
 from __future__ import annotations
 
+import asyncio
 import shlex
 import shutil
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -25,8 +26,8 @@ from batchgen.downloads.fetch import open_downloader
 from batchgen.downloads.outcomes import DownloadSettings, Target
 from batchgen.downloads.probe import ProbeSettings
 from batchgen.engine.ports import DiskUsage, InputsBroken, InputsUnclear, Sendable
-from batchgen.errors import BucketError, OutputError
-from batchgen.fs import disk_errors, remove_folder
+from batchgen.errors import BucketError, DiskFullError, OutputError
+from batchgen.fs import CONTINUE, disk_errors, remove_folder
 from batchgen.manifest.policy import CheckInputs
 from batchgen.pauses import PauseReason, pause_for
 from batchgen.runcomfy.client import connect
@@ -75,10 +76,22 @@ async def rehearsal(
         state=folder.emulator, latency=options.emulator_latency, schemas=schemas
     )
     try:
-        async with running_emulator(settings) as emulator:
+        async with (
+            # Without its disk, the emulator ends no request: the run would wait for ever.
+            asyncio.timeout(None) as until_failure,
+            running_emulator(
+                settings, on_failure=partial(until_failure.reschedule, 0.0)
+            ) as emulator,
+        ):
             # Not a string that may occur in an answer: the token is masked there.
             yield emulator.base_url, Token("batchgen-rehearsal-token", "the emulator")
     except EmulatorError as exc:
+        if exc.disk_is_full:
+            raise DiskFullError(
+                "the disk is full: the emulator's state could not be recorded",
+                where=str(folder.emulator),
+                next_step=f"make room; {CONTINUE}",
+            ) from exc
         # The emulator's own next step names an option of `batchgen emulator`.
         restart = f"start the rehearsal over, which is free: rm -r {shlex.quote(str(folder.root))}"
         raise OutputError(exc.what, where=str(folder.emulator), next_step=restart) from exc

@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import json
 import resource
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from batchgen.emulator.store import Store as EmulatorStore
 from tests.failures.broken_disks import MIB, Fsyncs, assert_whole, charged, mounted, through
-from tests.shell import Emulator, Shell, emulating, ended
+from tests.shell import Emulator, Shell, emulating, ended, wait_until
 
 LATE = 3.0
 """Seconds between a charge and its answer: time enough to fill a disk."""
@@ -36,6 +38,48 @@ def test_row_50_a_disk_that_fills_up_while_downloading_pauses_the_run(shell: She
         disk.make_room()
         user.expect(0, "run", "m.yaml", "--rate", "100/s")
         assert_whole(user, emulator, jobs=3)
+
+
+@pytest.mark.parametrize("latency", ["0", "1"])
+def test_row_50_a_rehearsal_on_a_full_disk_ends_as_a_run_does(shell: Shell, latency: str) -> None:
+    """Whether the emulator's own state is full at a submit, or at the end of a request."""
+    shell.manifest(40)
+    rehearse = ("run", "m.yaml", "--emulator", "--latency", latency)
+    with mounted(shell.folder / "out", 8 * MIB) as disk:
+        with shell.start(*rehearse, "--rate", "5/s") as process:
+            wait_until((disk.root / "files").exists, "the beginning")
+            disk.fill()
+            done = ended(process)
+        assert done.code == 74, done.said
+        assert "the disk is full" in done.said
+        assert "same command" in done.said
+        assert "bug" not in done.said
+        assert "Traceback" not in done.said
+        disk.make_room()
+        shell.expect(0, *rehearse, "--rate", "100/s")
+
+
+@pytest.mark.parametrize("place", ["add", "finish"])
+def test_row_50_a_rehearsal_ends_when_only_the_emulator_cannot_write(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    """Its own requests would never end, and the run would ask for them for ever."""
+
+    def fail(*_: object, **__: object) -> None:
+        error = sqlite3.OperationalError("database or disk is full")
+        error.sqlite_errorcode = sqlite3.SQLITE_FULL
+        raise error
+
+    shell.manifest(2)
+    rehearse = ("run", "m.yaml", "--emulator", "--latency", "0")
+    with monkeypatch.context() as patch:
+        patch.setattr(EmulatorStore, place, fail)
+        done = shell.expect(74, *rehearse)
+    assert "the disk is full: the emulator's state could not be recorded" in done.err
+    assert "same command" in done.err
+    again = shell.run(*rehearse)
+    # As with the vendor, a submit without an answer is never sent again by itself.
+    assert again.code == (76 if place == "add" else 0), again.said
 
 
 def test_row_51_an_accepted_request_that_cannot_be_recorded_leaves_its_receipt(
