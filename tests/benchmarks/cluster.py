@@ -1,9 +1,10 @@
 """What a cluster costs beside this machine's own processes, on the same cores.
 
-    python -m tests.benchmarks.cluster [--files 200] [--rounds 3]
+    python -m tests.benchmarks.cluster [--part pictures|hashes] [--files 200] [--rounds 3]
 
-Downloads, from a server of its own process on loopback: fetch, decode, hash, fsync, rename. Then
-thumbnails of the same files, and twenty times as many hashes. Rounds alternate, so that what else
+`pictures`: downloads, from a server of its own process on loopback (fetch, decode, hash, fsync,
+rename), and thumbnails of the same files. `hashes`: of files of three sizes that the system has in
+memory, as verify does it. Without --part, both. Rounds alternate, so that what else
 the machine does is shared. The figures are files a second in the best round of each, and CPU
 milliseconds a file: of all processes, without and with the cluster, and of the one that schedules,
 of which there can be only one.
@@ -25,6 +26,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
+from typing import NoReturn
 
 import psutil  # type: ignore[import-untyped]
 from PIL import Image
@@ -43,8 +45,9 @@ from batchgen.storage.locations import FolderLocation
 
 SETTINGS = DownloadSettings(AllowedHosts.of(loopback=True))
 LOCAL_AT_ONCE = 32
-HASHES = 20
-"""For each download."""
+HASHES = {1.6: 20, 0.1: 100, 0.02: 200}
+"""Megabytes of a file, and its hashes for each download: enough of them for a second or two."""
+PICTURES, HASHED = "pictures", "hashes"
 KINDS = {"PNG": 1024, "JPEG": 2048}
 
 
@@ -52,23 +55,52 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
+    parser.add_argument("--part", choices=(PICTURES, HASHED))
     parser.add_argument("--files", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=3)
     asked = parser.parse_args()
     print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores, {asked.files} files each")
     with (
         tempfile.TemporaryDirectory() as place,
-        open_cluster("local", os.environ, ()) as cluster,
-        served(Path(place)) as origin,
+        open_cluster("local", environment(), ()) as cluster,
     ):
+        if asked.part != HASHED:
+            pictures(cluster, Path(place), asked.files, asked.rounds)
+        if asked.part != PICTURES:
+            hashes(cluster, Path(place), asked.files, asked.rounds)
+
+
+def environment() -> dict[str, str]:
+    """With a way to this module for the workers."""
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, [str(Path.cwd()), *sys.path]))}
+
+
+def pictures(cluster: Cluster, place: Path, count: int, rounds: int) -> None:
+    with served(place) as origin:
         for kind, side in KINDS.items():
-            source = Path(place) / f"picture.{kind.lower()}"
+            source = place / f"picture.{kind.lower()}"
             photo(side).save(source, kind, quality=90)
             size = source.stat().st_size / 1e6
             print(f"{kind} {side} x {side}, {size:.1f} MB")
             url = f"{origin}/{source.name}"
-            for what, work in works(cluster, url, source, asked.files).items():
-                measure(what, work, asked.rounds)
+            for what, work in works(cluster, url, source, count).items():
+                measure(f"  {what}", work, rounds)
+
+
+def hashes(cluster: Cluster, place: Path, count: int, rounds: int) -> None:
+    at_once = FolderResults.at_once
+    for megabytes, times in HASHES.items():
+        source = place / f"{megabytes}"
+        source.write_bytes(os.urandom(int(megabytes * 1e6)))
+        paths = [str(source)] * (times * count)
+
+        def here(paths: list[str] = paths) -> int:
+            return sum(1 for _ in map_in_threads(digest, paths, at_once, "hash"))
+
+        def there(paths: list[str] = paths) -> int:
+            return sum(1 for _ in cluster.map(digest, paths, lost, at_once=at_once))
+
+        measure(f"hash a file of {megabytes} MB", (here, there), rounds)
 
 
 def photo(side: int) -> Image.Image:
@@ -114,15 +146,6 @@ def works(cluster: Cluster, url: str, source: Path, count: int) -> dict[str, tup
             ]
             return sum(why is None for why in make_thumbnails(tasks, workers))
 
-    # As verify does it, and long enough to be measured: a file takes a millisecond.
-    paths, at_once = [str(source)] * (HASHES * count), FolderResults.at_once
-
-    def hashes() -> int:
-        return sum(1 for _ in map_in_threads(digest, paths, at_once, "hash"))
-
-    def hashes_there() -> int:
-        return sum(1 for _ in cluster.map(digest, paths, digest, at_once=at_once))
-
     return {
         "downloads": (
             lambda: asyncio.run(download_here(url, count)),
@@ -132,13 +155,16 @@ def works(cluster: Cluster, url: str, source: Path, count: int) -> dict[str, tup
             partial(thumbnails, map_in_processes),
             partial(thumbnails, cluster.map),
         ),
-        "hashes": (hashes, hashes_there),
     }
 
 
 def digest(path: str) -> str:
     with open_to_read(Path(path)) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def lost(path: str) -> NoReturn:
+    raise AssertionError(f"the work on {path} was not done on the cluster")
 
 
 async def download_here(url: str, count: int) -> int:
@@ -181,8 +207,8 @@ def measure(what: str, ways: tuple[Way, Way], rounds: int) -> None:
     here, there = (count / seconds for seconds in best)
     each = [1e3 * seconds / count / rounds for seconds in used]
     print(
-        f"  {what}: here {here:.1f}/s, on the cluster {there:.1f}/s, {there / here:.2f} of it;"
-        f" CPU a file {each[0]:.1f} and {each[1]:.1f} ms,"
+        f"{what}: here {here:,.1f}/s, on the cluster {there:,.1f}/s, {there / here:.2f} of it;"
+        f" CPU a file {each[0]:.2f} and {each[1]:.2f} ms,"
         f" of which the scheduler {1e3 * scheduler / count / rounds:.2f} ms"
     )
 
@@ -200,4 +226,7 @@ def cpu_seconds() -> dict[int, float]:
 
 
 if __name__ == "__main__":
-    main()
+    # Workers import what they run by the name of its module, which __main__ is not.
+    from tests.benchmarks.cluster import main as imported_main
+
+    imported_main()
