@@ -62,3 +62,6 @@ class CheckOptions:
     @property
     def wants_hashes(self) -> bool:
         return Kind.NEAR_DUPLICATE in self.kinds
+
+
+DEFAULTS = CheckOptions()

@@ -6,15 +6,20 @@ import math
 import os
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
-from enum import Enum
 from functools import partial
-from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from batchgen.check.kinds import HASH_BITS, MEANINGS, NEEDS_REVIEW, CheckOptions, Kind
+from batchgen.check.kinds import DEFAULTS, HASH_BITS, MEANINGS, CheckOptions, Kind
+from batchgen.cli.check_outcome import (
+    Outcome,
+    Recorded,
+    Request,
+    next_steps,
+    outcome_json,
+    outcome_lines,
+)
 from batchgen.cli.completion import complete_words
 from batchgen.cli.console import print_json, print_text
 from batchgen.cli.options import JSON, MANIFEST, RAY, SELECTION, all_of
@@ -22,24 +27,17 @@ from batchgen.concurrency import unwind_on_signals
 from batchgen.errors import BatchgenError, ExitCode, UsageError
 from batchgen.runs.decision_log import Decision, Verb
 from batchgen.state.queries import select_any
-from batchgen.state.reviews import Pick
 from batchgen.state.selection import Selection
-from batchgen.text import command_line, did_you_mean, format_duration, plural
+from batchgen.text import command_line, did_you_mean
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from batchgen.check.checking import Changes, Report
-    from batchgen.check.judging import Checked
     from batchgen.cli.options import F
-    from batchgen.jobs import JsonValue
+    from batchgen.runs.context import OpenRun
     from batchgen.runs.folder import RunFolder
-
-SHOWN = 5
-"""Files of each kind; --json has all."""
-REJECTABLE = frozenset(Kind) - NEEDS_REVIEW - {Kind.UNREADABLE}
-"""What may be rejected unseen. `repair` downloads unreadable ones again, and costs nothing."""
 
 
 def read_kinds(
@@ -76,7 +74,6 @@ def _kinds(flag: str, name: str, text: str) -> Callable[[F], F]:
     )
 
 
-DEFAULTS = CheckOptions()
 KINDS = "\b\nKIND is one of\n" + "\n".join(
     f"  {kind.value:<15} {meaning}" for kind, meaning in MEANINGS.items()
 )
@@ -155,36 +152,6 @@ def check_asked(
     return CheckOptions(kinds, rejected, **others)
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What was asked for: the commands that are suggested must reach no further."""
-
-    path: Path
-    selection: Selection
-    asked: CheckOptions
-    is_rehearsal: bool
-
-
-class Recorded(Enum):
-    """Whether the changes are in the state; the value follows the last line of the text."""
-
-    WRITTEN = ""
-    HANDED = " (handed to the run in progress)"
-    DRY_RUN = " (a dry run: nothing was written)"
-    FAILED = " (not written, see below)"
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """A check, its changes, and whether they are recorded."""
-
-    report: Report
-    changes: Changes
-    seconds: float
-    recorded: Recorded
-    objections: tuple[str, ...] = ()
-
-
 @unwind_on_signals()
 def check_results(
     path: Path,
@@ -201,10 +168,8 @@ def check_results(
     StorageError.
     """
     from batchgen.check import checking
-    from batchgen.processes import map_in_processes
     from batchgen.runs.context import open_run
     from batchgen.runs.ownership import refuse_copy
-    from batchgen.runs.workers import shared_folders, workers
 
     began = time.monotonic()
     with open_run(path) as run:
@@ -215,29 +180,16 @@ def check_results(
         if not select_any(db, selection):
             raise _nothing_selected(path)
         request = Request(path, selection, asked, run.is_rehearsal)
-        with ExitStack() as stack:
-            begin = partial(_begin, stack)
-            seen = shared_folders(run.results)
-            hands = stack.enter_context(workers(ray, os.environ, map_in_processes, *seen))
-            report = checking.check(
-                db,
-                run.results,
-                folder.measures,
-                run.manifest.catalog,
-                selection,
-                asked,
-                begin,
-                hands,
-            )
+        report = _report(run, request, ray)
     seconds = time.monotonic() - began
     changes = checking.changes(report.files, asked)
 
     def show(recorded: Recorded, objections: tuple[str, ...] = ()) -> None:
         outcome = Outcome(report, changes, seconds, recorded, objections)
         if as_json:
-            print_json(_to_json(run.manifest.name, outcome))
+            print_json(outcome_json(run.manifest.name, outcome))
         else:
-            print_text("\n".join([*_lines(outcome), *next_steps(request, outcome)]))
+            print_text("\n".join([*outcome_lines(outcome), *next_steps(request, outcome)]))
 
     try:
         written = (Recorded.DRY_RUN, ()) if dry_run else _write(folder, path, changes)
@@ -247,6 +199,26 @@ def check_results(
         raise
     show(*written)
     return ExitCode.SOME_FAILED if report.flawed else ExitCode.DONE
+
+
+def _report(run: OpenRun, request: Request, ray: str | None) -> Report:
+    from batchgen.check import checking
+    from batchgen.processes import map_in_processes
+    from batchgen.runs.workers import shared_folders, workers
+
+    with ExitStack() as stack:
+        seen = shared_folders(run.results)
+        hands = stack.enter_context(workers(ray, os.environ, map_in_processes, *seen))
+        return checking.check(
+            run.db,
+            run.results,
+            run.folder.measures,
+            run.manifest.catalog,
+            request.selection,
+            request.asked,
+            partial(_begin, stack),
+            hands,
+        )
 
 
 def _nothing_selected(path: Path) -> UsageError:
@@ -282,125 +254,3 @@ def _decisions(changes: Changes, at: float) -> Iterator[Decision]:
         yield Decision(Verb.FIND, file.job_id, at, None, file.attempt, file.position, flaws)
     for file in changes.rejected:
         yield Decision(Verb.REJECT, file.job_id, at, None, file.attempt, file.position)
-
-
-def _to_json(name: str, outcome: Outcome) -> dict[str, JsonValue]:
-    report, changes = outcome.report, outcome.changes
-    rejected = {id(file) for file in changes.rejected}
-    return {
-        "name": name,
-        "checked": len(report.files),
-        "looked_at": report.examined,
-        "counts": {kind.value: len(files) for kind, files in _by_kind(report.flawed)},
-        "new": changes.new,
-        "gone": changes.gone,
-        "rejected": len(changes.rejected),
-        "dry_run": outcome.recorded is Recorded.DRY_RUN,
-        "handed_to_the_runner": outcome.recorded is Recorded.HANDED,
-        "written": outcome.recorded is Recorded.WRITTEN,
-        "objections": list(outcome.objections),
-        "files": [_file_json(file, is_rejected=id(file) in rejected) for file in report.flawed],
-    }
-
-
-def _file_json(file: Checked, *, is_rejected: bool) -> dict[str, JsonValue]:
-    return {
-        "id": file.job_id,
-        "position": file.position,
-        "path": file.path,
-        "flaws": {kind.value: message for kind, message in file.flaws.items()},
-        "pick": "reject" if is_rejected else file.pick,
-    }
-
-
-def _lines(outcome: Outcome) -> list[str]:
-    report, changes = outcome.report, outcome.changes
-    checked = f"{plural(len(report.files), 'file')} checked, {report.examined} examined now"
-    lines = [f"{checked} · {format_duration(outcome.seconds)}"]
-    for kind, files in _by_kind(report.flawed):
-        lines.append(f"  {len(files)} {kind.value}")
-        lines += [f"      {one.job_id}: {one.path}: {one.flaws[kind]}" for one in files[:SHOWN]]
-        if len(files) > SHOWN:
-            lines.append(f"      … {len(files) - SHOWN} more: --only {kind.value} --json")
-    lines += [f"  not written: {objection}" for objection in outcome.objections]
-    recorded = outcome.recorded.value
-    if not report.flawed:
-        gone = f"; {changes.gone} gone{recorded}" if changes.gone else ""
-        return [*lines, f"nothing found{gone}"]
-    rejected = f"; {plural(len(changes.rejected), 'file')} rejected" if changes.rejected else ""
-    count = f"{plural(len(report.flawed), 'file')} with flaws"
-    return [*lines, f"{count}: {changes.new} new, {changes.gone} gone{rejected}{recorded}"]
-
-
-def _by_kind(flawed: Sequence[Checked]) -> Iterator[tuple[Kind, list[Checked]]]:
-    order = list(Kind)
-    pairs = [(order.index(kind), file) for file in flawed for kind in file.flaws]
-    for number, group in groupby(sorted(pairs, key=lambda pair: pair[0]), lambda pair: pair[0]):
-        yield order[number], [file for _, file in group]
-
-
-def next_steps(request: Request, outcome: Outcome) -> list[str]:
-    """Pure. None after a failure, which has a next step of its own."""
-    flawed, recorded = outcome.report.flawed, outcome.recorded
-    if not flawed or recorded is Recorded.FAILED:
-        return []
-    path, selection, emulator = request.path, request.selection, request.is_rehearsal
-    is_recorded = recorded in {Recorded.WRITTEN, Recorded.HANDED}
-    rejected = {id(file) for file in outcome.changes.rejected} if is_recorded else set()
-    open_kinds = {
-        kind
-        for file in flawed
-        if file.pick is None and id(file) not in rejected
-        for kind in file.flaws
-    }
-    steps = [_look(path, open_kinds & NEEDS_REVIEW)]
-    if any(Kind.UNREADABLE in file.flaws for file in flawed):
-        jobs = _options("--job", selection.jobs)
-        repair = command_line("repair", path, *jobs, emulator=emulator)
-        steps.append(f"  → download unreadable ones again without paying: {repair}")
-    if rejected or any(file.pick is Pick.REJECT for file in flawed):
-        # Without states: no kept result is rejected, and only done jobs are checked.
-        chosen = [*_without_states(selection), "--state", "rejected"]
-        retry = command_line("retry", path, *chosen, emulator=emulator)
-        steps.append(f"  → make rejected ones again, which costs: {retry}")
-    if kinds := open_kinds & (REJECTABLE | request.asked.rejected):
-        steps.append(f"  → reject them: {_reject(request, kinds)}")
-    return steps
-
-
-def _look(path: Path, kinds: Iterable[Kind]) -> str:
-    watch = command_line("watch", path)
-    if names := _listed(kinds):
-        return f"  → look at them, and keep or reject what is {names} yourself: {watch}"
-    return f"  → look at them: {watch}, or {command_line('report', path)}"
-
-
-def _reject(request: Request, kinds: Iterable[Kind]) -> str:
-    """Build the command that finds the same flaws, and rejects these kinds."""
-    selection, asked = request.selection, request.asked
-    options = [*_without_states(selection), *_options("--state", selection.states)]
-    if left_out := DEFAULTS.kinds - asked.kinds:
-        is_shorter = len(left_out) < len(asked.kinds)
-        options += ["--skip", _listed(left_out)] if is_shorter else ["--only", _listed(asked.kinds)]
-    if asked.distance != DEFAULTS.distance:
-        options += ["--distance", str(asked.distance)]
-    if asked.blank != DEFAULTS.blank:
-        options += ["--blank", str(asked.blank)]
-    return command_line("check", request.path, *options, "--reject", _listed(kinds))
-
-
-def _without_states(selection: Selection) -> list[str]:
-    return [
-        *_options("--job", selection.jobs),
-        *_options("--model", selection.models),
-        *_options("--tag", selection.tags),
-    ]
-
-
-def _options(flag: str, names: Iterable[str]) -> list[str]:
-    return [part for name in names for part in (flag, name)]
-
-
-def _listed(kinds: Iterable[Kind]) -> str:
-    chosen = frozenset(kinds)
-    return ",".join(kind.value for kind in Kind if kind in chosen)

@@ -7,11 +7,13 @@ import re
 from batchgen.errors import UsageError
 
 LOCAL = "local"
+LAST_PORT = 65535
 _ADDRESS = re.compile(r"(\[[0-9A-Fa-f:]+\]|[A-Za-z0-9._-]+):([0-9]{1,5})")
 
 
 def is_address(text: str) -> bool:
-    return text == LOCAL or _ADDRESS.fullmatch(text) is not None
+    found = _ADDRESS.fullmatch(text)
+    return text == LOCAL or (found is not None and 0 < int(found[2]) <= LAST_PORT)
 
 
 def parse_address(text: str) -> str:

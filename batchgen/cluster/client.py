@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import pickle
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -57,9 +58,11 @@ DEAD_NODES = 3
 """With so many nodes that die, an item is tried again; with one more, it is given up."""
 LONGEST_FOLDER = 20
 """Of a temporary folder: the names of Ray's sockets come behind it, and Unix allows 107 bytes."""
+ROOM = 64_000_000
 SECONDS_TO_END = 10.0
 """For a local cluster to stop its processes before they are killed."""
 LOG_PREFIX = re.compile(r"^\[[^\]]*\]( \S+:\d+:)? *")
+DRIVER = "from batchgen.cluster.driver import serve; serve()"
 INSTALL = "pip install 'batchgen[ray]'"
 SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -172,11 +175,10 @@ class Cluster:
         if self._lost is None:
             with suppress(subprocess.TimeoutExpired):
                 self._process.wait(SECONDS_TO_END)
-        if self._process.returncode is None:
-            # It leads the group of Ray's processes, some of which outlive it for a minute.
-            with suppress(ProcessLookupError, PermissionError):
-                os.killpg(self._process.pid, signal.SIGKILL)
-            self._process.wait()
+        # It leads the group of Ray's processes, some of which outlive it for a minute.
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
         if self._listening.is_alive():
             self._listening.join()
         self._responses.close()
@@ -313,9 +315,10 @@ def open_cluster(
     Its nodes all see the folders `shared`, which exist. Blocks for seconds. Raises UsageError if
     Ray is not installed, ClusterError.
     """
+    folder = _short_folder() if address == LOCAL else ""
     with tempfile.TemporaryFile() as log:
-        process = subprocess.Popen(
-            [sys.executable, "-c", "from batchgen.cluster.driver import serve; serve()"],
+        process = subprocess.Popen(  # noqa: S603 - our own interpreter and code
+            [sys.executable, "-c", DRIVER],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=log,
@@ -323,7 +326,6 @@ def open_cluster(
             start_new_session=True,
         )
         seen = tuple(str(one.absolute()) for one in shared)
-        folder = _short_folder() if address == LOCAL else ""
         cluster = Cluster(process, Opening(address, cores(), folder, seen), log)
         try:
             yield cluster
@@ -334,6 +336,13 @@ def open_cluster(
 def _short_folder() -> str:
     usual = tempfile.gettempdir()
     folder = usual if len(usual) <= LONGEST_FOLDER else "/tmp"  # noqa: S108 - only mkdtemp's below
+    if shutil.disk_usage(folder).free < ROOM:
+        # Its workers would die one after another, and the files would be blamed.
+        raise ClusterError(
+            f"there is no room for what Ray writes: less than {ROOM / 1e6:.0f} MB are free",
+            where=folder,
+            next_step="make room, or name another folder with TMPDIR",
+        )
     return tempfile.mkdtemp(prefix="batchgen-ray-", dir=folder)
 
 

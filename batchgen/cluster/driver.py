@@ -17,26 +17,29 @@ import socket
 import sys
 import threading
 import time
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias
 
-from batchgen.cluster.nodes import marked, refusal
+from batchgen.cluster.nodes import Nodes, first_line
 from batchgen.errors import BatchgenError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from concurrent.futures import Future
 
 REMOVALS = 30
+LONGEST_REASON = 300
+OWN_NODE_DIED = "the node that batchgen is on has died"
 WATCH_SECONDS = 2.0
 CONNECT_SECONDS = 10.0
-ANSWER_SECONDS = 60.0
-"""For which a node may start its first worker."""
-NODE_LABEL = "ray.io/node-id"
-"""Ray gives it to each node itself."""
+JOIN_SECONDS = 30.0
+NODES_SECONDS = 60.0
+"""For which work waits for a node that can do it, after the last one died."""
+START_SECONDS = 120.0
+"""A machine may be busy when a local cluster starts."""
 OBJECT_STORE = 256 * 1024**2
 """Bytes of shared memory of a local cluster: only results that come inside an answer need it."""
 
@@ -133,19 +136,27 @@ def _serve(opening: Opening, requests: BinaryIO, responses: BinaryIO) -> None:
         send(Refused(""))
         return
     try:
-        _connect(ray, opening)
-        nodes = _Nodes(ray, opening)
-        answers = nodes.admit_new()
-        send(nodes.facts(answers))
-    except Exception as exc:  # noqa: BLE001 - whatever Ray raises, it is the reason
-        send(Refused(_first_line(exc)))
-        return
-    dispatcher = _Dispatcher(ray, send, nodes)
-    threading.Thread(target=_watch, args=(ray, nodes, dispatcher), daemon=True).start()
-    try:
-        dispatcher.run(requests)
+        nodes = _opened(ray, opening, send)
+        if nodes is not None:
+            dispatcher = _Dispatcher(ray, send, nodes)
+            threading.Thread(target=_watch, args=(ray, nodes, dispatcher), daemon=True).start()
+            dispatcher.run(requests)
     finally:
+        # Also if the parent was killed meanwhile: before the folder that Ray writes to is removed.
         ray.shutdown()
+
+
+def _opened(ray: Any, opening: Opening, send: Callable[[Any], None]) -> Nodes | None:
+    try:
+        with _deadline(send, opening):
+            _connect(ray, opening)
+        nodes = Nodes(ray, opening.shared, is_local=bool(opening.folder))
+        answers = nodes.admit_new()
+    except Exception as exc:  # noqa: BLE001 - whatever Ray raises, it is the reason
+        send(Refused(_one_line(exc)))
+        return None
+    send(Opened(*nodes.size(), answers))
+    return nodes
 
 
 def remove_if_there(folder: str) -> None:
@@ -155,6 +166,24 @@ def remove_if_there(folder: str) -> None:
         if not Path(folder).exists():
             return
         time.sleep(0.1)
+
+
+@contextmanager
+def _deadline(send: Callable[[Any], None], opening: Opening) -> Iterator[None]:
+    """Ray itself waits for minutes for what is not a cluster, and cannot be interrupted."""
+    seconds = START_SECONDS if opening.folder else JOIN_SECONDS
+
+    def end() -> None:
+        send(Refused(f"it does not answer as Ray does within {seconds:.0f} s"))
+        os._exit(1)
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 def _connect(ray: Any, opening: Opening) -> None:
@@ -177,20 +206,25 @@ def _connect(ray: Any, opening: Opening) -> None:
     )
 
 
-def _watch(ray: Any, nodes: _Nodes, dispatcher: _Dispatcher) -> None:
-    """Ask the nodes that join; and end with our own, without which Ray's driver waits for ever."""
+def _watch(ray: Any, nodes: Nodes, dispatcher: _Dispatcher) -> None:
+    """Ask the nodes that join. End with our own node, and after the last one that gets work.
+
+    Without either, Ray's driver waits for ever.
+    """
     own = ray.get_runtime_context().get_node_id()
     while own in nodes.alive():
         # A disk that is full now may have room when the nodes are asked again.
         with suppress(BatchgenError):
             nodes.admit_new()
         dispatcher.nodes_changed()
+        if dispatcher.waits_in_vain(time.monotonic()):
+            _give_up(f"no node that can do the work for {NODES_SECONDS:.0f} s")
         time.sleep(WATCH_SECONDS)
-    _give_up()
+    _give_up(OWN_NODE_DIED)
 
 
-def _give_up() -> None:
-    sys.stderr.write("the node that batchgen is on has died\n")
+def _give_up(reason: str) -> None:
+    sys.stderr.write(f"{reason}\n")
     sys.stderr.flush()
     os._exit(1)
 
@@ -201,76 +235,16 @@ def _send(responses: BinaryIO, lock: threading.Lock, message: Any) -> None:
         responses.flush()
 
 
-def _first_line(exc: BaseException) -> str:
-    lines = (line.strip() for line in str(exc).splitlines())
-    return next((line for line in lines if line), type(exc).__name__)
-
-
-class _Nodes:
-    """The nodes that get work: those that were asked, and can do it."""
-
-    def __init__(self, ray: Any, opening: Opening) -> None:
-        self._ray = ray
-        # A local cluster has one node, which is this machine.
-        self._asks = not opening.folder
-        self._shared = [Path(one) for one in opening.shared]
-        self._ask = ray.remote(max_retries=1, num_cpus=0)(_by_value_ask())
-        self._asked: set[str] = set()
-        self._admitted: set[str] = set()
-
-    def alive(self) -> dict[str, dict[str, Any]]:
-        return {node["NodeID"]: node for node in self._ray.nodes() if node["Alive"]}
-
-    def usable(self) -> dict[str, dict[str, Any]]:
-        alive = self.alive().items()
-        return {one: node for one, node in alive if node["Resources"].get("CPU", 0)}
-
-    def admitted(self) -> frozenset[str]:
-        """Those that are alive."""
-        return frozenset(self._admitted & self.usable().keys())
-
-    def facts(self, answers: tuple[tuple[str, Any], ...] = ()) -> Opened:
-        usable = self.usable()
-        mine = [usable[one] for one in usable if one in self._admitted]
-        return Opened(sum(node["Resources"]["CPU"] for node in mine), len(mine), answers)
-
-    def selector(self, nodes: frozenset[str]) -> dict[str, Any]:
-        """The options of a task that goes to one of these nodes."""
-        if not self._asks:
-            return {}
-        return {"label_selector": {NODE_LABEL: f"in({','.join(sorted(nodes))})"}}
-
-    def admit_new(self) -> tuple[tuple[str, Any], ...]:
-        """Ask each node that was not asked yet; return the answers, by the nodes' names."""
-        new = {one: node for one, node in self.usable().items() if one not in self._asked}
-        if not self._asks:
-            self._admitted |= new.keys()
-        if not self._asks or not new:
-            return ()
-        with marked(self._shared) as marks:
-            paths = tuple(map(str, marks))
-            asked = {
-                one: self._ask.options(**self.selector(frozenset({one}))).remote(paths)
-                for one in new
-            }
-            answers = {one: self._answer(ref) for one, ref in asked.items()}
-        self._asked |= new.keys()
-        names = {
-            one: f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})"
-            for one, node in new.items()
-        }
-        self._admitted |= {one for one in new if refusal(names[one], answers[one]) is None}
-        return tuple((names[one], answers[one]) for one in new)
-
-    def _answer(self, ref: Any) -> Any:
-        try:
-            return self._ray.get(ref, timeout=ANSWER_SECONDS)
-        except Exception as exc:  # noqa: BLE001 - whatever it is, the node does no work
-            return _first_line(exc)
+def _one_line(exc: BaseException) -> str:
+    """Return the first line; with those that it announces, as where versions differ."""
+    first = first_line(exc)
+    return " ".join(str(exc).split())[:LONGEST_REASON] if first.endswith(":") else first
 
 
 @dataclass(frozen=True, slots=True)
 class _Running:
+    """`ref` is Ray's; None while the work waits here for a node that can do it."""
+
     work: Work
     ref: Any
     nodes: frozenset[str]
@@ -279,12 +253,14 @@ class _Running:
 class _Dispatcher:
     """Turns requests into Ray's tasks, and their ends into responses."""
 
-    def __init__(self, ray: Any, send: Callable[[Any], None], nodes: _Nodes) -> None:
+    def __init__(self, ray: Any, send: Callable[[Any], None], nodes: Nodes) -> None:
         self._ray = ray
         self._send = send
         self._nodes = nodes
         self._admitted = nodes.admitted()
         self._running: dict[int, _Running] = {}
+        # When work was last seen to wait for no node.
+        self._unhindered: float | None = None
         # Of a thread: a task that has ended already calls back at once.
         self._starting = threading.RLock()
         # No retries by Ray: batchgen has to know of each, since a node that is cut off may go on
@@ -298,8 +274,8 @@ class _Dispatcher:
                 if isinstance(request, Work):
                     with self._starting:
                         self._start(request)
-                elif running := self._running.get(request.number):
-                    self._ray.cancel(running.ref, force=True)
+                else:
+                    self._cancel(request.number)
 
     def nodes_changed(self) -> None:
         """Take up nodes that joined; what waits for nodes that are all dead goes to others."""
@@ -311,8 +287,14 @@ class _Dispatcher:
             for running in list(self._running.values()):
                 if not running.nodes & now:
                     self._start(running.work)
-                    self._ray.cancel(running.ref, force=True)
-        self._send(self._nodes.facts())
+                    self._end(running)
+        self._send(Opened(*self._nodes.size()))
+
+    def waits_in_vain(self, now: float) -> bool:
+        """Whether work has had no node for NODES_SECONDS; `now` in seconds of any one clock."""
+        if self._unhindered is None or not self._running or self._nodes.admitted():
+            self._unhindered = now
+        return now - self._unhindered >= NODES_SECONDS
 
     def _start(self, work: Work) -> None:
         options = self._nodes.selector(self._admitted)
@@ -320,21 +302,38 @@ class _Dispatcher:
         self._running[work.number] = _Running(work, ref, self._admitted)
         ref.future().add_done_callback(partial(self._ended, work.number, ref))
 
+    def _cancel(self, number: int) -> None:
+        with self._starting:
+            running = self._running.get(number)
+            if running is not None and running.ref is None:
+                del self._running[number]
+                self._send(Lost(number, with_node=False, reason="it was cancelled"))
+            elif running is not None:
+                self._end(running)
+
+    def _end(self, running: _Running) -> None:
+        if running.ref is not None:
+            self._ray.cancel(running.ref, force=True)
+
     def _ended(self, number: int, ref: Any, future: Future[bytes]) -> None:
+        error = future.exception()
         with self._starting:
             running = self._running.get(number)
             if running is None or running.ref != ref:
                 return  # it was started anew
+            if isinstance(error, self._ray.exceptions.TaskUnschedulableError):
+                # Its nodes are dead. It never began, and must not be blamed for a worker.
+                self._running[number] = _Running(running.work, None, running.nodes)
+                return
             del self._running[number]
-        error = future.exception()
         if error is None:
             self._send(Done(number, future.result()))
             return
         errors = self._ray.exceptions
         if isinstance(error, errors.LocalRayletDiedError):
-            _give_up()
+            _give_up(OWN_NODE_DIED)
         with_node = isinstance(error, (errors.NodeDiedError, errors.ObjectLostError))
-        self._send(Lost(number, with_node, f"{type(error).__name__}: {_first_line(error)}"))
+        self._send(Lost(number, with_node, f"{type(error).__name__}: {first_line(error)}"))
 
 
 def _by_value_perform() -> Callable[[bytes], bytes]:
@@ -348,22 +347,3 @@ def _by_value_perform() -> Callable[[bytes], bytes]:
         return pickle.dumps(respond(*pickle.loads(payload)))  # noqa: S301 - our own
 
     return perform
-
-
-def _by_value_ask() -> Callable[[tuple[str, ...]], dict[str, Any]]:
-    def ask(paths: tuple[str, ...]) -> dict[str, Any]:
-        import sys  # noqa: PLC0415 - in the worker
-        from importlib.metadata import PackageNotFoundError, version  # noqa: PLC0415 - as above
-        from pathlib import Path  # noqa: PLC0415 - as above
-
-        try:
-            installed = version("batchgen")
-        except PackageNotFoundError:
-            installed = ""
-        return {
-            "batchgen": installed,
-            "python": f"{sys.version_info.major}.{sys.version_info.minor}",
-            "missing": [path for path in paths if not Path(path).exists()],
-        }
-
-    return ask

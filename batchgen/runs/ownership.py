@@ -126,11 +126,19 @@ def claim_results(db: Connection, results: Location, folder: RunFolder) -> None:
 
     Files do not move by themselves: a state whose results are in two places could verify neither.
     """
-    known = get_meta(db, Meta.RESULTS)
-    bucket = "" if isinstance(results, FolderLocation) else results.url
-    if known is None or not has_attempts(db):
-        set_meta(db, Meta.RESULTS, bucket)
-    elif known != bucket:
+    refuse_other_results(db, results, folder)
+    if not has_attempts(db) or get_meta(db, Meta.RESULTS) is None:
+        set_meta(db, Meta.RESULTS, _bucket_of(results))
+
+
+def _bucket_of(results: Location) -> str:
+    return "" if isinstance(results, FolderLocation) else results.url
+
+
+def refuse_other_results(db: Connection, results: Location, folder: RunFolder) -> None:
+    """Raise OutputError if results of this state are in another place. Changes nothing."""
+    known, bucket = get_meta(db, Meta.RESULTS), _bucket_of(results)
+    if known not in {None, bucket} and has_attempts(db):
         raise OutputError(
             f"the results of this run are in {known or 'its folder'}, and output.dir is now"
             f" {bucket or 'a folder'}",

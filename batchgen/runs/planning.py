@@ -27,7 +27,12 @@ from batchgen.runs.fingerprint import fingerprint_of
 from batchgen.runs.folder import RunFolder
 from batchgen.runs.lost_state import find_lost
 from batchgen.runs.options import RunOptions, effective_policy, engine_policy
-from batchgen.runs.ownership import is_rehearsal, refuse_other_manifest, results_of
+from batchgen.runs.ownership import (
+    is_rehearsal,
+    refuse_other_manifest,
+    refuse_other_results,
+    results_of,
+)
 from batchgen.runs.plan import FilesToSend, ModelPlan, Plan
 from batchgen.runs.prepare import checked_manifest, read_with_environment
 from batchgen.runs.reuse import count_reusable, finder_of
@@ -80,14 +85,15 @@ def plan(path: Path, options: RunOptions, world: World, *, offline: bool = False
         staging,
     ):
         folder = RunFolder(manifest.output.dir)
+        context = RunContext(manifest, folder, options, world, base)
         if not (options.start_over or options.recover):
             # As the run would: otherwise all jobs would be shown as new.
-            context = RunContext(manifest, folder, options, world, "")
             find_lost(context, asks_bucket=False).refuse(folder)
         with (
             state_to_compare(manifest, options) as (state, db),
             foreseen(db, staging, state, wishes_of(options)) as outlook,
         ):
+            refuse_other_results(db, context.results, folder)
             counts = outlook.counts()
             used = [model for model, found in counts.items() if found.jobs]
             if not used:
@@ -97,7 +103,7 @@ def plan(path: Path, options: RunOptions, world: World, *, offline: bool = False
                 if offline
                 else asyncio.run(ask_about(used, manifest, options, world))
             )
-            reusable = _reusable(RunContext(manifest, folder, options, world, base), db, outlook)
+            reusable = _reusable(context, db, outlook)
             counts = {
                 model: replace(
                     found,

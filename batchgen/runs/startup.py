@@ -44,7 +44,11 @@ from batchgen.runs.prepare import (
     reading_files,
     reconcile,
 )
-from batchgen.runs.result_bucket import claim_prefix
+from batchgen.runs.result_bucket import (
+    claim_prefix,
+    refuse_occupied,
+    refuse_results_of_another,
+)
 from batchgen.state.database import (
     checkpoint,
     open_for_writing,
@@ -216,6 +220,7 @@ def _refuse_lost_state(context: RunContext) -> Traces:
     folder, options = context.folder, context.options
     lost = find_lost(context, asks_bucket=True)
     if options.start_over and lost:
+        refuse_occupied(context)
         if lost.traces or lost.has_state:
             set_aside(folder)
             folder.create()
@@ -223,6 +228,8 @@ def _refuse_lost_state(context: RunContext) -> Traces:
     if options.recover and lost.traces.has_requests and not options.emulator:
         keep_old_log(folder)
         return lost.traces
+    if lost.traces.files:
+        refuse_results_of_another(context)
     lost.refuse(folder)
     return lost.traces
 

@@ -7,6 +7,7 @@ schema.sql        tables, views, and the triggers that keep `waiting`, `needed` 
 records.py        a record for each table, the views that others need, and their columns in SQL
 conditions.py     conditions that several questions share: due, visible, troubled
 database.py       opening, transactions, and what SQLite's errors mean; meta.py: facts about the run
+triggers.py         the triggers of schema.sql, made for other tables or switched off for a while
 
 From a manifest:
 

@@ -336,43 +336,16 @@ def checkpoint(connection: sqlite3.Connection) -> None:
 def _create_schema(connection: sqlite3.Connection) -> None:
     # One transaction: a crash in the middle leaves an empty file, not half a schema.
     connection.executescript(
-        f"BEGIN IMMEDIATE; {_schema()} PRAGMA application_id = {APPLICATION_ID}; COMMIT;"
+        f"BEGIN IMMEDIATE; {schema_text()} PRAGMA application_id = {APPLICATION_ID}; COMMIT;"
     )
 
 
-def triggers(schema: str) -> Iterator[str]:
-    """Yield the triggers of schema.sql, for tables of the attached database `schema`."""
-    for trigger in re.findall(r"^CREATE TRIGGER .*?^END;$", _schema(), re.DOTALL | re.MULTILINE):
-        yield trigger.replace("CREATE TRIGGER ", f"CREATE TRIGGER {schema}.", 1)
-
-
-@contextmanager
-def without_triggers(connection: sqlite3.Connection) -> Iterator[None]:
-    """Inside the caller's transaction, change rows that the schema's triggers would leave alone.
-
-    A million rows take twice as long if each of six triggers looks at them. Temporary triggers
-    stay. The others are dropped inside the transaction, so a crash brings them back.
-    """
-    query = "SELECT name, sql FROM main.sqlite_schema WHERE type = 'trigger' ORDER BY rowid"
-    found = connection.execute(query).fetchall()
-    for name, _ in found:
-        connection.execute(f"DROP TRIGGER main.{name}")
-    try:
-        yield
-    finally:
-        # An error may have rolled back the transaction by itself.
-        there = dict(connection.execute(query).fetchall())
-        for name, sql in found:
-            if name not in there:
-                connection.execute(sql)
-
-
 def schema_version() -> int:
-    (version,) = re.findall(r"^PRAGMA user_version = (\d+);$", _schema(), re.MULTILINE)
+    (version,) = re.findall(r"^PRAGMA user_version = (\d+);$", schema_text(), re.MULTILINE)
     return int(version)
 
 
-def _schema() -> str:
+def schema_text() -> str:
     return resources.files(__package__).joinpath("schema.sql").read_text("utf-8")
 
 

@@ -14,10 +14,10 @@ from batchgen.state.conditions import (
     HAS_OPEN_REQUEST,
     IS_UPLOADING,
 )
-from batchgen.state.database import without_triggers
 from batchgen.state.meta import Meta, drop_meta
 from batchgen.state.reviews import REJECTED_JOBS, stay_done
 from batchgen.state.transitions import move, turn_back
+from batchgen.state.triggers import without_triggers
 
 if TYPE_CHECKING:
     import sqlite3

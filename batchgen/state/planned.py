@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 from batchgen.jobs import digest_of
 from batchgen.references import references_in
 from batchgen.state.conditions import ASKED_FOR_ANEW, IS_UPLOADING, billed
-from batchgen.state.database import triggers
 from batchgen.state.difference import (
     NEVER_ATTEMPTED,
     attached,
@@ -27,6 +26,7 @@ from batchgen.state.manual_actions import may_go_again
 from batchgen.state.plan_counts import planned_counts
 from batchgen.state.reconcile import OnChanged, RenamedJob
 from batchgen.state.selection import Selection, attempted
+from batchgen.state.triggers import triggers
 
 if TYPE_CHECKING:
     import sqlite3

@@ -165,7 +165,6 @@ def _columns(record: type, table: str, others: Mapping[str, str] | None = None) 
 
 
 IS_LATEST = "(file.attempt = job.attempts AND job.state IN ('done', 'fetching'))"
-
 SENT = {
     "model": "coalesce(attempt.model, job.model)",
     "body": "coalesce(attempt.body, job.body)",
@@ -188,7 +187,6 @@ RESULT_COLUMNS = _columns(
     },
 )
 """Columns of a query on `job`, `attempt` and `file`, by these names; it names those it needs."""
-
 _JOB_KINDS = {"bool": bool, "JobState": JobState}
 _JOB_CONVERSIONS = tuple(
     (place, _JOB_KINDS[str(field.type)])

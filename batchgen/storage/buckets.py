@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import tempfile
-from contextlib import contextmanager
-from functools import cached_property
+from contextlib import contextmanager, suppress
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
@@ -80,10 +80,13 @@ class BucketResults:
                 for block in reading.blocks:
                     with disk_errors(Path(tempfile.gettempdir())):
                         copy.write(block)
+            with disk_errors(Path(tempfile.gettempdir())):
+                # What is left in a buffer is written now: a disk may be full only here.
+                copy.seek(0)
         except BaseException:
-            copy.close()
+            with suppress(OSError):
+                copy.close()
             raise
-        copy.seek(0)
         return copy, reading.stamp  # type: ignore[return-value]  # a BinaryIO by another name
 
     @contextmanager
@@ -218,11 +221,13 @@ class BucketResults:
             with disk_errors(part):
                 file = open_to_read(part)
             with file:
-                self._send(file, part, path, facts, is_new=is_new)
+                # In small blocks: of large ones, the allocator keeps several times as much.
+                blocks = iter(partial(file.read, MIB), b"")
+                self._send(blocks, part, path, facts, is_new=is_new)
 
     def _send(
         self,
-        content: bytes | BinaryIO,
+        content: bytes | Iterator[bytes],
         part: Path,
         path: str,
         facts: ObjectFacts,

@@ -33,6 +33,8 @@ READ_SECONDS = 60
 MOST_READ_SECONDS = 24 * 3600
 RETRY_SECONDS = 120
 MOST_RETRIES = 2
+CREDENTIALS_TTL = timedelta(minutes=10)
+"""After that, botocore is asked anew: what it gives lasts so long at least, and maybe no longer."""
 
 
 def endpoint_of(url: str, env: Mapping[str, str]) -> str:
@@ -112,14 +114,15 @@ def not_installed(url: str, instead: str = "") -> BucketError:
 _LOGIN = {
     "s3": "log in (`aws sso login`, `aws configure`), or set AWS_PROFILE or AWS_ACCESS_KEY_ID and"
     " AWS_SECRET_ACCESS_KEY",
-    "gs": "set GOOGLE_APPLICATION_CREDENTIALS to a service account's key: only such can sign URLs",
+    "gs": "set GOOGLE_APPLICATION_CREDENTIALS to a service account's key, without which no URLs can"
+    " be signed; for results, `gcloud auth application-default login` suffices",
     "az": "set AZURE_STORAGE_ACCOUNT_NAME, and log in (`az login`) or set"
     " AZURE_STORAGE_ACCOUNT_KEY",
 }
 
 
 class AwsCredentials:
-    """As boto3 finds them: environment, profiles, SSO, roles. Asked anew every half hour.
+    """As boto3 finds them: environment, profiles, SSO, roles. Asked anew every few minutes.
 
     `failure` is the name of the exception that they cannot be had for, if so. Temporary credentials
     end the URLs that they signed when they end themselves, whatever time was asked for.
@@ -152,7 +155,9 @@ def _aws_credentials(url: str, again: str, instead: str) -> AwsCredentials:
         raise not_installed(url, instead) from exc
     try:
         # A ClientError is an answer: a role that may not be assumed.
-        return AwsCredentials(Boto3CredentialProvider(), (BotoCoreError, ClientError))
+        return AwsCredentials(
+            Boto3CredentialProvider(ttl=CREDENTIALS_TTL), (BotoCoreError, ClientError)
+        )
     except (BotoCoreError, ClientError, ValueError) as exc:
         why = "" if isinstance(exc, ValueError) else f" ({type(exc).__name__})"
         raise BucketError(
@@ -189,7 +194,7 @@ class Client:
             return NoBucketError(
                 "there is no such bucket",
                 where=self.url,
-                next_step=f"make it, or correct its name in the manifest and the region;"
+                next_step=f"create it, or correct its name in the manifest, or the region;"
                 f" {self.again}",
             )
         scheme = urlsplit(self.url).scheme
@@ -203,13 +208,13 @@ def _remedy(failure: Failure, scheme: str) -> str:
     if failure.is_redirect or failure.code in _OTHER_REGION:
         return "set AWS_REGION to the region of the bucket"
     if failure.code == "RequestTimeTooSkewed":
-        return "set the clock of this machine, which is wrong"
+        return "correct the clock of this machine"
     if failure.status == HTTPStatus.NOT_IMPLEMENTED:
-        return "use a server that can store an object only if there is none (If-None-Match)"
+        return "use a server that supports If-None-Match, so that no object is overwritten"
     if failure.code in _BAD_LOGIN or failure.status == HTTPStatus.UNAUTHORIZED:
         return _LOGIN[scheme]
     if failure.status == HTTPStatus.FORBIDDEN:
-        return f"{_LOGIN[scheme]}; or have the permission granted (batchgen guide {_GUIDE})"
+        return f"{_LOGIN[scheme]}; or get the permission (batchgen guide {_GUIDE})"
     if failure.code:
         return f"look up what {failure.code} means for this bucket"
     return _LOGIN[scheme]

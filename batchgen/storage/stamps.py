@@ -23,12 +23,13 @@ MIB = 1024 * 1024
 MOST_AT_ONCE = 16 * MIB
 """A larger object goes in parts: only up to here is it in memory whole."""
 PART_BYTES = 8 * MIB
-PARTS_AT_ONCE = 4
+PARTS_AT_ONCE = 2
 
 
 def memory_to_store(size: int) -> int:
     """How many bytes of an object are in memory while it is stored."""
-    return size if size <= MOST_AT_ONCE else PART_BYTES * PARTS_AT_ONCE
+    # As much again for a part that is being read and one that is being hashed.
+    return size if size <= MOST_AT_ONCE else 2 * PART_BYTES * PARTS_AT_ONCE
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,11 +9,12 @@ import json
 import os
 import secrets
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,7 +71,12 @@ def nodes(head_cpus: int) -> Iterator[Nodes]:
         assert process.stdout is not None
         yield Nodes(process, env, process.stdout.readline().strip())
     finally:
-        process.communicate(timeout=SECONDS_TO_END)
+        with suppress(subprocess.TimeoutExpired):
+            process.communicate(timeout=SECONDS_TO_END)
+        # It leads the group of Ray's processes; on a busy machine, some are slow to end.
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
         shutil.rmtree(folder, ignore_errors=True)
 
 

@@ -14,8 +14,8 @@ from typing import Any
 
 import pytest
 
-from batchgen.cluster.driver import Done, Opened, Opening, Work, _Dispatcher, _Nodes
-from batchgen.cluster.nodes import HERE, OLD_SECONDS
+from batchgen.cluster.driver import NODES_SECONDS, Done, Lost, Opened, Work, _Dispatcher, _one_line
+from batchgen.cluster.nodes import HERE, OLD_SECONDS, Nodes
 from batchgen.storage.stamps import SEEN
 
 
@@ -44,7 +44,10 @@ class ActedRay:
     cancelled: list[Task] = field(default_factory=list)
     seen: list[str] = field(default_factory=list)
     exceptions = SimpleNamespace(
-        LocalRayletDiedError=KeyError, NodeDiedError=LookupError, ObjectLostError=LookupError
+        LocalRayletDiedError=KeyError,
+        NodeDiedError=LookupError,
+        ObjectLostError=LookupError,
+        TaskUnschedulableError=TimeoutError,
     )
 
     def nodes(self) -> list[dict[str, Any]]:
@@ -87,8 +90,7 @@ class World:
     def __init__(self, shared: Path) -> None:
         self.ray = ActedRay({"one": SAME})
         self.sent: list[Any] = []
-        opening = Opening("head:6379", 2, "", (str(shared),))
-        self.nodes = _Nodes(self.ray, opening)
+        self.nodes = Nodes(self.ray, [str(shared)], is_local=False)
         self.first = self.nodes.admit_new()
         self.dispatcher = _Dispatcher(self.ray, self.sent.append, self.nodes)
 
@@ -149,11 +151,58 @@ def test_what_waits_for_nodes_that_died_goes_to_those_that_joined(world: World) 
     assert world.sent == [Opened(2.0, 1), Done(0, pickle.dumps(1))]
 
 
+def test_work_whose_nodes_died_before_it_began_waits_and_is_not_lost(world: World) -> None:
+    refused = world.work()
+    world.die("one")
+    refused.ended.set_exception(TimeoutError())
+    assert world.sent == []
+    world.join("two")
+    again = world.ray.tasks[-1]
+    assert (again.nodes, again.argument) == ({"two"}, refused.argument)
+    assert world.ray.cancelled == []
+    again.ended.set_result(pickle.dumps(1))
+    assert world.sent == [Opened(2.0, 1), Done(0, pickle.dumps(1))]
+
+
+def test_work_that_waits_for_a_node_can_be_cancelled(world: World) -> None:
+    refused = world.work()
+    refused.ended.set_exception(TimeoutError())
+    world.dispatcher._cancel(0)
+    assert world.sent == [Lost(0, with_node=False, reason="it was cancelled")]
+    world.join("two")
+    assert world.ray.tasks == [refused]
+
+
+def test_work_waits_a_bounded_time_for_a_node_once_all_have_died(world: World) -> None:
+    waits, work = world.dispatcher.waits_in_vain, world.work()
+    assert not waits(0.0)
+    world.die("one")
+    assert not waits(NODES_SECONDS - 1)
+    assert waits(NODES_SECONDS)
+    world.join("two", "")
+    assert waits(NODES_SECONDS + 1)
+    world.join("three")
+    assert not waits(NODES_SECONDS + 2)
+    world.die("three")
+    assert not waits(2 * NODES_SECONDS + 1)
+    assert waits(2 * NODES_SECONDS + 2)
+    assert work in world.ray.cancelled
+
+
+def test_without_work_no_node_is_needed(world: World) -> None:
+    world.die("one")
+    assert not world.dispatcher.waits_in_vain(0.0)
+    assert not world.dispatcher.waits_in_vain(10 * NODES_SECONDS)
+    world.work()
+    assert not world.dispatcher.waits_in_vain(11 * NODES_SECONDS - 1)
+    assert world.dispatcher.waits_in_vain(11 * NODES_SECONDS)
+
+
 def test_a_local_cluster_is_this_machine_and_is_asked_nothing() -> None:
     ray = ActedRay({"here": ""})
-    nodes = _Nodes(ray, Opening("local", 2, "/tmp/ray"))
+    nodes = Nodes(ray, [], is_local=True)
     assert nodes.admit_new() == ()
-    assert nodes.facts() == Opened(2.0, 1)
+    assert nodes.size() == (2.0, 1)
     assert nodes.selector(nodes.admitted()) == {}
 
 
@@ -165,3 +214,9 @@ def test_the_mark_of_a_command_that_was_killed_is_removed_after_an_hour(tmp_path
     os.utime(old, (before, before))
     World(tmp_path)
     assert list(tmp_path.iterdir()) == [new]
+
+
+def test_what_ray_says_of_other_versions_is_one_line() -> None:
+    text = "Version mismatch: The cluster was started with:\n    Ray: 2.9.0\n    Python: 3.10.1\n"
+    assert _one_line(RuntimeError(text)).endswith("with: Ray: 2.9.0 Python: 3.10.1")
+    assert _one_line(ConnectionError("no answer\nat all")) == "no answer"

@@ -43,7 +43,12 @@ def test_an_address_is_taken_as_it_is(text: str) -> None:
 
 @pytest.mark.parametrize(
     ("text", "hint"),
-    [("ray://head:10001", "ray start"), ("m.yaml", "--ray alone"), ("head", "HOST:PORT")],
+    [
+        ("ray://head:10001", "ray start"),
+        ("m.yaml", "--ray alone"),
+        ("head:99999", "HOST:PORT"),
+        ("head", "HOST:PORT"),
+    ],
 )
 def test_what_is_no_address_is_refused_with_a_way_on(text: str, hint: str) -> None:
     with pytest.raises(UsageError) as caught:

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import os
 import signal
+import socket
 import sys
+import tempfile
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -13,9 +15,13 @@ from pathlib import Path
 import psutil  # type: ignore[import-untyped]
 import pytest
 
+import batchgen
 from batchgen.cluster.client import open_cluster
-from batchgen.errors import ClusterError, UsageError
+from batchgen.engine.events import Event, FileSaved
+from batchgen.errors import ClusterError, ClusterLostError, UsageError
+from batchgen.pauses import PauseReason
 from batchgen.runcomfy.token import TOKEN_VARIABLES
+from batchgen.runs.options import RunOptions
 from tests.cluster.nodes import Nodes, nodes
 from tests.shell import Emulator, Shell, wait_until
 
@@ -85,6 +91,41 @@ def test_a_lost_cluster_pauses_the_run_and_the_same_command_continues(
     assert ray_user.files() == [f"boat-{number:03}.png" for number in range(JOBS)]
 
 
+def test_a_cluster_whose_nodes_have_all_died_is_lost_until_one_joins(
+    shell: Shell, emulator: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = "from batchgen.cluster import driver; driver.NODES_SECONDS = 4.0; driver.serve()"
+    monkeypatch.setattr("batchgen.cluster.client.DRIVER", code)
+    with nodes(0) as cluster:
+        worker = cluster.add()
+        user = shell.using(emulator, TOKEN).having(**cluster.env)
+        user.manifest(JOBS)
+        emulator.arm("file", "hang", times=1)
+        left = [worker]
+
+        def kill_once(event: Event) -> None:
+            if isinstance(event, FileSaved) and left:
+                cluster.kill(left.pop())
+
+        with user.at_home():
+            options = RunOptions(ray=cluster.address)
+            summary = batchgen.run("m.yaml", options=options, on_event=kill_once)
+        assert summary.pause is not None
+        assert summary.pause.reason is PauseReason.CLUSTER
+        assert summary.exit_code == 69
+        assert "no node that can do the work for 4 s" in summary.pause.sentence
+        emulator.disarm()
+        verifying = cluster.add()
+        with open_cluster(cluster.address, {**os.environ, **cluster.env}, ()) as opened:
+            cluster.kill(verifying)
+            with pytest.raises(ClusterLostError, match="no node"):
+                list(opened.map(str, range(JOBS), str))
+        cluster.add()
+        user.expect(0, "run", "m.yaml", f"--ray={cluster.address}")
+    assert len(emulator.charges()) == JOBS
+    assert user.files() == [f"boat-{number:03}.png" for number in range(JOBS)]
+
+
 def driver_of(pid: int) -> psutil.Process:
     (driver,) = (
         one
@@ -137,6 +178,25 @@ def test_a_cluster_of_the_command_gets_no_token_and_ends_with_it_also_after_a_ki
     assert user.files() == [f"boat-{number:03}.png" for number in range(JOBS)]
 
 
+def test_nothing_is_left_of_a_cluster_whose_command_is_killed_while_it_starts(
+    shell: Shell, emulator: Emulator
+) -> None:
+    with tempfile.TemporaryDirectory(prefix="b-", dir="/tmp") as place:
+        user = shell.using(emulator).having(TMPDIR=place)
+        user.manifest(1)
+        with user.start("run", "m.yaml", "--ray") as running:
+            command = psutil.Process(running.pid)
+
+            def has_begun() -> bool:
+                return any("gcs_server" in one.name() for one in command.children(recursive=True))
+
+            wait_until(has_begun, "the start of Ray")
+            family = command.children(recursive=True)
+            running.kill()
+        wait_until(lambda: not any(map(is_alive, family)), "the end of Ray's processes")
+        wait_until(lambda: not any(Path(place).iterdir()), "the end of what they wrote")
+
+
 def is_alive(process: psutil.Process) -> bool:
     return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
 
@@ -145,6 +205,26 @@ def test_a_cluster_that_is_not_there_is_an_error_with_a_way_on() -> None:
     with pytest.raises(ClusterError) as caught, open_cluster("127.0.0.1:1", os.environ, ()):
         pass
     assert "ray start" in str(caught.value)
+
+
+def test_a_local_cluster_without_room_for_its_logs_is_not_started(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("batchgen.cluster.client.ROOM", 10**18)
+    with pytest.raises(ClusterError, match="no room"), open_cluster("local", os.environ, ()):
+        pass
+
+
+def test_what_answers_but_is_no_cluster_is_given_up_soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        code = "from batchgen.cluster import driver; driver.JOIN_SECONDS = 2.0; driver.serve()"
+        monkeypatch.setattr("batchgen.cluster.client.DRIVER", code)
+        port = other.getsockname()[1]
+        with (
+            pytest.raises(ClusterError, match="does not answer as Ray does"),
+            open_cluster(f"127.0.0.1:{port}", os.environ, ()),
+        ):
+            pass
 
 
 def test_without_ray_the_command_says_how_to_install_it(

@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from batchgen.errors import BatchgenError
-from batchgen.state import database, transitions
+from batchgen.state import database, transitions, triggers
 
 if TYPE_CHECKING:
     import sqlite3
@@ -39,9 +39,10 @@ def put(owner: Any, name: str, value: object) -> None:
 
 def in_schema(part: str, other: str) -> None:
     """Change the tables and triggers that a first run makes."""
-    schema = database._schema()
+    schema = database.schema_text()
     assert part in schema, f"the schema has no {part!r}"
-    put(database, "_schema", lambda: schema.replace(part, other))
+    for module in (database, triggers):
+        put(module, "schema_text", lambda: schema.replace(part, other))
 
 
 def begin_whatever_the_state_is() -> None:

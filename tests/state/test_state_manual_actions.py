@@ -8,8 +8,9 @@ import pytest
 
 from batchgen.jobs import JobState
 from batchgen.state import manual_actions, queries, transitions
-from batchgen.state.database import transaction, without_triggers
+from batchgen.state.database import transaction
 from batchgen.state.queries import Selection, money
+from batchgen.state.triggers import without_triggers
 from tests.state.state_world import State, job, open_state
 
 S = JobState

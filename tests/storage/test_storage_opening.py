@@ -5,17 +5,19 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import pytest
+from botocore.credentials import RefreshableCredentials  # type: ignore[import-untyped]
 from botocore.exceptions import ClientError  # type: ignore[import-untyped]
 
 from batchgen.errors import BucketError, BucketUnavailableError, NoBucketError
 from batchgen.storage.buckets import BucketResults
 from batchgen.storage.locations import BucketLocation
-from batchgen.storage.opening import AwsCredentials, Client
+from batchgen.storage.opening import AwsCredentials, Client, open_client
 from tests.storage.s3_server import S3Server
 
 URL = "s3://bucket/night"
@@ -39,8 +41,8 @@ def answer(status: int, code: str) -> Exception:
         (400, "ExpiredToken", "log in"),
         (403, "ExpiredToken", "log in"),
         (401, "", "log in"),
-        (403, "AccessDenied", "have the permission granted"),
-        (403, "RequestTimeTooSkewed", "set the clock of this machine"),
+        (403, "AccessDenied", "get the permission"),
+        (403, "RequestTimeTooSkewed", "correct the clock of this machine"),
         (400, "AuthorizationHeaderMalformed", "set AWS_REGION to the region of the bucket"),
         (501, "NotImplemented", "If-None-Match"),
         (400, "InvalidRequest", "look up what InvalidRequest means"),
@@ -84,6 +86,18 @@ def test_a_role_that_may_not_be_assumed_any_more_is_a_login_that_has_ended() -> 
     error = meaning_of(raised.value, credentials)
     assert error.what == "its credentials have ended (ClientError)"
     assert "log in" in (error.next_step or "")
+
+
+def test_no_login_is_used_longer_than_it_lasts(
+    s3: S3Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in s3.env.items():
+        monkeypatch.setenv(name, value)
+    credentials = open_client(URL, s3.endpoint).credentials
+    assert credentials is not None
+    # botocore renews one that ends within so many seconds, and waits for it.
+    least = timedelta(seconds=RefreshableCredentials._mandatory_refresh_timeout)
+    assert credentials()["expires_at"] <= datetime.now(UTC) + least
 
 
 BYTES = 400_000

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
+import tempfile
 import time
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import pytest
 from batchgen.errors import (
     BucketError,
     BucketUnavailableError,
+    DiskFullError,
     NoBucketError,
     OutputError,
     StorageError,
@@ -249,6 +252,26 @@ def test_a_part_that_is_gone_is_no_failure_of_the_bucket(
     for size in (6, MOST_AT_ONCE + 1):
         with pytest.raises((OutputError, StorageError), match=r"b\.part"):
             kept.publish(tmp_path / "b.part", BOAT, facts_of(bytes(size)))
+
+
+class FullDisk(tempfile.SpooledTemporaryFile[bytes]):
+    """Takes what goes into its buffer, and is full when that is written."""
+
+    def seek(self, *_: int) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def close(self) -> None:
+        super().close()
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_full_temporary_disk_is_no_missing_result(
+    kept: BucketResults, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept.publish(part_of(tmp_path, b"a boat"), BOAT, facts_of(b"a boat"))
+    monkeypatch.setattr("batchgen.storage.buckets.tempfile.SpooledTemporaryFile", FullDisk)
+    with pytest.raises(DiskFullError):
+        kept.open(BOAT)
 
 
 @pytest.mark.parametrize("prefix", ["ü p", "100%", "a%20b", "a+b~c"])

@@ -171,6 +171,15 @@ def test_another_run_may_not_store_its_results_there(world: Bucket) -> None:
     world.check(1)
 
 
+def test_results_of_another_run_are_no_sign_of_a_lost_state(world: Bucket) -> None:
+    another_run(world, 1)
+    world.manifest(1, state="mine")
+    done = world.user.expect(65, "run", "m.yaml")
+    assert "the run another has stored its results there; nothing was sent" in done.said
+    assert "set another output.dir" in done.said
+    assert len(world.emulator.charges()) == 1
+
+
 @pytest.mark.parametrize("inner", ["files", "files/more/files"])
 def test_no_run_stores_its_results_among_those_of_another(world: Bucket, inner: str) -> None:
     another_run(world, 1)
@@ -207,6 +216,28 @@ def test_only_the_same_run_gets_its_prefix_back(world: Bucket, option: str) -> N
     assert world.emulator.charges() == []
 
 
+def test_a_run_that_starts_over_needs_another_prefix(world: Bucket) -> None:
+    world.manifest(2)
+    world.user.expect(0, "run", "m.yaml")
+    (world.user.folder / "out/state.db").unlink()
+    world.s3.client().delete_object(Bucket=world.name, Key=f"{PREFIX}/run.json")
+    for options in (["--start-over"], ["--start-over", "--take-over"]):
+        done = world.user.expect(65, "run", "m.yaml", *options)
+        assert "results of the earlier run are there" in done.said
+        assert "set another output.dir to start over" in done.said
+    assert (world.user.folder / "out/run.log").exists(), "nothing was moved"
+    assert len(world.emulator.charges()) == 2
+
+
+def test_a_plan_refuses_another_place_for_the_results_as_the_run_does(world: Bucket) -> None:
+    world.manifest(2)
+    world.user.expect(0, "run", "m.yaml", "--limit", "1")
+    world.manifest(2, dir=f"s3://{world.name}/another")
+    for command in (["plan", "m.yaml", "--offline"], ["run", "m.yaml"]):
+        done = world.user.expect(73, *command)
+        assert f"the results of this run are in {world.url}" in done.said
+
+
 def test_a_lost_state_is_noticed_by_what_is_in_the_bucket(world: Bucket) -> None:
     world.manifest(2)
     world.user.expect(0, "run", "m.yaml")
@@ -221,9 +252,8 @@ def test_a_lost_state_is_noticed_by_what_is_in_the_bucket(world: Bucket) -> None
     done = elsewhere.user.expect(65, "run", "m.yaml")
     assert f"the results in {world.url}/files" in done.said
     done = elsewhere.user.expect(65, "run", "m.yaml", "--start-over")
-    assert "another run" in done.said
+    assert "results of the earlier run are there" in done.said
     assert len(world.emulator.charges()) == 2
-    shutil.rmtree(world.user.folder / "out")
     (world.user.folder / "gone").rename(world.user.folder / "out")
     world.user.expect(0, "run", "m.yaml")
     world.check(2)
