@@ -7,6 +7,7 @@
      │   ├─ ChangedJobsError               … a job that was paid for has a new input
      │   ├─ InputImagesError               … an input image is not what its model takes
      │   ├─ BucketError                    … a bucket cannot be used
+     │   │   └─ NoBucketError              … or there is none of that name
      │   ├─ ProviderMismatchError          … a rehearsal's state meets the real API, or the reverse
      │   ├─ CopiedStateError               … the state file is a copy, or a restored backup
      │   ├─ LostStateError                 … requests may be paid for that the state does not know

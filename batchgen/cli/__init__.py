@@ -63,7 +63,7 @@ VERBS = {
     "verify": "Compare the files, on the disk or in the bucket, with the state.",
     "repair": "Download missing and damaged files again; never pays.",
     "check": "Find blank, damaged, wrong or duplicate results.",
-    "export": "Make a dataset of the results, in the folder DEST.",
+    "export": "Make a dataset of the results, in a folder or a bucket.",
     "index": "Rebuild the index of finished results, which --reuse looks into.",
 }
 """Each with the first line of its help, so that the list loads none of the modules."""

@@ -145,9 +145,9 @@ def export_asked(
 @click.argument("target", metavar="DEST", type=click.Path(path_type=str))
 @all_of(*EXPORT, *SELECTION, RAY, JSON)
 def export(manifest: Path, target: str, ray: str | None, as_json: bool, **asked: Any) -> int:
-    """Make a dataset of the results, in the folder DEST.
+    """Make a dataset of the results, in a folder or a bucket.
 
-    DEST may be a place in a bucket, such as s3://bucket/boats.
+    DEST is a folder, or a prefix in a bucket: s3://bucket/boats.
 
     Takes the results of done jobs, unless --state says otherwise. Run the same command again to
     continue an interrupted export, or to add what is new.

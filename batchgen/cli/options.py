@@ -72,8 +72,8 @@ RAY = click.option(
     "--ray",
     metavar="[HOST:PORT]",
     callback=read_by(parse_address),
-    help="Work on files on a Ray cluster: this one, or without an address one of this machine's"
-    " cores.",
+    help="Process files on the Ray cluster at this address; without one, on a cluster of this"
+    " machine's cores.",
 )
 STRICT = click.option("--strict", is_flag=True, help="Treat warnings as errors.")
 PORT = click.option(

@@ -72,7 +72,8 @@ class Bucket:
         if not isinstance(seconds, int | float) or not 0 < seconds <= LONGEST_SECONDS:
             return refusal(400, f"seconds must be a number up to {LONGEST_SECONDS}.")
         if fault is not None and fault.kind == "expired":
-            seconds = 0
+            # Not 0: the time in the URL is rounded, perhaps to a moment that is still to come.
+            seconds = -1
         links = FileLinks(self.key, seconds)
         path = f"/emulator/bucket/{request.match_info['key']}"
         signed = links.url("", path, self.now()).removeprefix(path)

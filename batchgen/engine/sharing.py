@@ -169,8 +169,10 @@ class SharedLimits:
             if limiter.reserved is not None:
                 limiter.reserved.take(shares.grants, limiter.taken, self._reached_at + VALID_FOR)
         if self._is_apart or shares.others != (self._others or 0):
-            with_whom = plural(shares.others, "other run") if shares.others else "no other run now"
-            self._control.emit(Noted(f"limits shared with {with_whom}", on_screen=True))
+            text = "limits are no longer shared with another run"
+            if shares.others:
+                text = f"limits shared with {plural(shares.others, 'other run')}"
+            self._control.emit(Noted(text, on_screen=True))
             self._reported_at = -inf
         self._is_apart, self._others = False, shares.others
 

@@ -59,7 +59,7 @@ def parse_concurrency(text: str) -> Concurrency:
         return AUTO
     if text.isascii() and text.isdigit() and 1 <= int(text) <= MOST_AT_ONCE:
         return int(text)
-    raise InputError(f"concurrency is {AUTO}, or a number from 1 to {MOST_AT_ONCE}; got '{text}'")
+    raise InputError(f"must be {AUTO}, or a number from 1 to {MOST_AT_ONCE}; got '{text}'")
 
 
 def _budget(text: str) -> float:

@@ -71,8 +71,26 @@ def claim_prefix(context: RunContext, db: Connection) -> None:
         " nothing was sent",
         where=str(location),
         next_step="set another output.dir, with a prefix of its own; or, if that run is over and"
-        f" yours may store results beside its: {take_over}",
+        f" you want its prefix: {take_over}",
     )
+
+
+def refuse_results_of_another(context: RunContext) -> None:
+    """Raise OtherManifestError if results that the state does not have belong to another name.
+
+    They are no sign of a lost state then, and no backup of it would help.
+    """
+    location = context.results
+    if not isinstance(location, BucketLocation):
+        return
+    name = read_claim(location).get("name")
+    if isinstance(name, str) and name != context.manifest.name:
+        raise OtherManifestError(
+            f"the run {name} has stored its results there; nothing was sent",
+            where=str(location),
+            next_step="set another output.dir, with a prefix of its own; or, if this is that run"
+            " under a new name, put its state.db back from a backup",
+        )
 
 
 def refuse_occupied(context: RunContext) -> None:

@@ -44,7 +44,11 @@ from batchgen.runs.prepare import (
     reading_files,
     reconcile,
 )
-from batchgen.runs.result_bucket import claim_prefix, refuse_occupied
+from batchgen.runs.result_bucket import (
+    claim_prefix,
+    refuse_occupied,
+    refuse_results_of_another,
+)
 from batchgen.state.database import (
     checkpoint,
     open_for_writing,
@@ -224,6 +228,8 @@ def _refuse_lost_state(context: RunContext) -> Traces:
     if options.recover and lost.traces.has_requests and not options.emulator:
         keep_old_log(folder)
         return lost.traces
+    if lost.traces.files:
+        refuse_results_of_another(context)
     lost.refuse(folder)
     return lost.traces
 

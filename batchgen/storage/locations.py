@@ -65,7 +65,7 @@ def parse_location(text: str) -> Location:
         return FolderLocation(_path_of(text))
     if scheme not in BUCKETS:
         raise InputError(
-            f"{scheme}:// is an address that results cannot be written to",
+            f"results cannot be written to {scheme}:// addresses",
             where=text,
             next_step="name a folder, or a bucket: s3://bucket/prefix, gs://bucket/prefix or"
             " az://container/prefix",

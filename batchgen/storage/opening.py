@@ -194,7 +194,7 @@ class Client:
             return NoBucketError(
                 "there is no such bucket",
                 where=self.url,
-                next_step=f"make it, or correct its name in the manifest and the region;"
+                next_step=f"create it, or correct its name in the manifest, or the region;"
                 f" {self.again}",
             )
         scheme = urlsplit(self.url).scheme
@@ -208,13 +208,13 @@ def _remedy(failure: Failure, scheme: str) -> str:
     if failure.is_redirect or failure.code in _OTHER_REGION:
         return "set AWS_REGION to the region of the bucket"
     if failure.code == "RequestTimeTooSkewed":
-        return "set the clock of this machine, which is wrong"
+        return "correct the clock of this machine"
     if failure.status == HTTPStatus.NOT_IMPLEMENTED:
-        return "use a server that can store an object only if there is none (If-None-Match)"
+        return "use a server that supports If-None-Match, so that no object is overwritten"
     if failure.code in _BAD_LOGIN or failure.status == HTTPStatus.UNAUTHORIZED:
         return _LOGIN[scheme]
     if failure.status == HTTPStatus.FORBIDDEN:
-        return f"{_LOGIN[scheme]}; or have the permission granted (batchgen guide {_GUIDE})"
+        return f"{_LOGIN[scheme]}; or get the permission (batchgen guide {_GUIDE})"
     if failure.code:
         return f"look up what {failure.code} means for this bucket"
     return _LOGIN[scheme]

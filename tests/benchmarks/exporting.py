@@ -5,7 +5,7 @@ Results are pictures of noise of 512 x 512, 0.8 MB each.
 
 from __future__ import annotations
 
-import sys
+import argparse
 import tempfile
 import time
 from contextlib import closing
@@ -25,7 +25,9 @@ EXPORTS: tuple[tuple[str, dict[str, bool]], ...] = (
 
 
 def main() -> None:
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else RESULTS
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("results", type=int, nargs="?", default=RESULTS)
+    count = parser.parse_args().results
     with tempfile.TemporaryDirectory() as place:
         world = make_world(Path(place) / "out")
         with closing(world.db):

@@ -7,9 +7,9 @@ of numbers.
 
 from __future__ import annotations
 
+import argparse
 import random
 import resource
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -37,8 +37,11 @@ PAIRS = 2000
 
 
 def main() -> None:
-    files = int(sys.argv[1]) if len(sys.argv) > 1 else FILES
-    counts = tuple(map(int, sys.argv[2:])) or LOOKS
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("files", type=int, nargs="?", default=FILES)
+    parser.add_argument("looks", type=int, nargs="*", default=LOOKS)
+    asked = parser.parse_args()
+    files, counts = asked.files, tuple(asked.looks)
     for count in counts:
         search(count)
     kinds: dict[str, dict[str, Any]] = {"PNG": {"compress_level": 1}, "JPEG": {"quality": 92}}

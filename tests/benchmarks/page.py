@@ -9,9 +9,9 @@ scrolls from top to bottom, the longest task of the page is looked for.
 
 from __future__ import annotations
 
+import argparse
 import os
 import statistics
-import sys
 import tempfile
 from collections.abc import Sequence
 from contextlib import closing
@@ -72,7 +72,9 @@ SCROLL = """async () => {
 
 
 def main() -> None:
-    nights = [int(word) for word in sys.argv[1:]] or NIGHTS
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("nights", type=int, nargs="*", default=NIGHTS)
+    nights = parser.parse_args().nights
     print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores; medians of {TIMES}, in ms")
     with tempfile.TemporaryDirectory() as place, sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])

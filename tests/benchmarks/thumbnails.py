@@ -6,8 +6,8 @@ last column is the time of one core beside that of only decoding such a file, in
 
 from __future__ import annotations
 
+import argparse
 import os
-import sys
 import tempfile
 import time
 from collections.abc import Iterable
@@ -25,7 +25,9 @@ ALONE = 5
 
 
 def main() -> None:
-    count = int(sys.argv[1]) if len(sys.argv) > 1 else FILES
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("files", type=int, nargs="?", default=FILES)
+    count = parser.parse_args().files
     print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores, {count} files of each kind")
     with tempfile.TemporaryDirectory() as place:
         for kind, side in KINDS:

@@ -103,7 +103,7 @@ def test_one_model_and_json(user: Shell, emulator: Emulator) -> None:
     ("words", "said"),
     [
         ((), "nothing is to be changed"),
-        (("--concurrency", "0"), "concurrency is auto, or a number from 1 to 1000; got '0'"),
+        (("--concurrency", "0"), "must be auto, or a number from 1 to 1000; got '0'"),
         (("--rate", "fast"), "a rate looks like 60/min, 2/s or 1000/h; got 'fast'"),
         (("--concurrency", "1" * 5000), "no concurrency has more than 60 characters"),
         (("--budget", f"3.{'0' * 60}"), "no budget has more than 60 characters"),

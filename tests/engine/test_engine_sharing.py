@@ -367,7 +367,10 @@ def test_people_see_with_how_many_runs_the_limits_are_shared(group: Group) -> No
     group.add("b", 10, at=10.0, concurrency=6)
     group.work()
     texts = [one.text for _, one in group.process("a").emitted(Noted)]
-    assert texts == ["limits shared with 1 other run", "limits shared with no other run now"]
+    assert texts == [
+        "limits shared with 1 other run",
+        "limits are no longer shared with another run",
+    ]
     shared = [one.shared for _, one in group.process("a").emitted(LimitsShared)]
     assert shared[-1]["others"] == 0
     assert shared[-1]["places"]["of"] == 6

@@ -111,7 +111,7 @@ def test_an_address_that_is_no_bucket_is_no_place_for_a_dataset_or_a_report(shel
     shell.manifest(1)
     shell.expect(0, "run", "m.yaml", *REHEARSED)
     done = shell.expect(65, "export", "m.yaml", "ftp://host/ds", "--to", "hf")
-    assert "ftp:// is an address that results cannot be written to" in done.err
+    assert "results cannot be written to ftp:// addresses" in done.err
     done = shell.expect(65, "report", "m.yaml", "--out", "s3://bucket/r")
     assert "a folder of this machine is needed here, not a bucket" in done.err
     assert not list(shell.folder.glob("s3*"))

@@ -83,7 +83,7 @@ def test_results_may_go_into_a_bucket_and_the_state_stays_here(
         ("{state: here}", "output.state is for results in a bucket"),
         ("{dir: 's3://b', state: 's3://b/state'}", "the state must be in a folder of this machine"),
         ("{dir: 's3://key:secret@b'}", "this is not the address of a bucket"),
-        ("{dir: 'https://b.example.com'}", "https:// is an address that results cannot"),
+        ("{dir: 'https://b.example.com'}", "results cannot be written to https:// addresses"),
     ],
 )
 def test_a_place_that_cannot_be_is_refused(output: str, message: str) -> None:

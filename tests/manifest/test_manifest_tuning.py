@@ -55,7 +55,7 @@ def test_a_models_limits_are_its_own() -> None:
     ("values", "models", "words"),
     [
         ({}, [], "nothing is to be changed"),
-        ({"concurrency": "0"}, [], "concurrency is auto, or a number from 1 to 1000; got '0'"),
+        ({"concurrency": "0"}, [], "must be auto, or a number from 1 to 1000; got '0'"),
         ({"concurrency": "1001"}, [], "from 1 to 1000"),
         ({"concurrency": "many"}, [], "from 1 to 1000"),
         ({"concurrency": "none"}, [], "a run needs a concurrency"),

@@ -37,8 +37,8 @@ def test_a_folder_and_a_bucket_are_told_apart(text: str, location: object) -> No
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("http://host/a", "http:// is an address that results cannot be written to"),
-        ("ftp://host/a", "ftp:// is an address that results cannot be written to"),
+        ("http://host/a", "results cannot be written to http:// addresses"),
+        ("ftp://host/a", "results cannot be written to ftp:// addresses"),
         ("s3:/bucket/a", "not the address of a bucket"),
         ("s3://", "not the address of a bucket"),
         ("s3://bucket//a", "not the address of a bucket"),

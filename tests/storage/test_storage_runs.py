@@ -171,6 +171,15 @@ def test_another_run_may_not_store_its_results_there(world: Bucket) -> None:
     world.check(1)
 
 
+def test_results_of_another_run_are_no_sign_of_a_lost_state(world: Bucket) -> None:
+    another_run(world, 1)
+    world.manifest(1, state="mine")
+    done = world.user.expect(65, "run", "m.yaml")
+    assert "the run another has stored its results there; nothing was sent" in done.said
+    assert "set another output.dir" in done.said
+    assert len(world.emulator.charges()) == 1
+
+
 @pytest.mark.parametrize("inner", ["files", "files/more/files"])
 def test_no_run_stores_its_results_among_those_of_another(world: Bucket, inner: str) -> None:
     another_run(world, 1)
