@@ -1,10 +1,10 @@
 """What a cluster costs beside this machine's own processes, on the same cores.
 
-    python -m tests.benchmarks.cluster [--part pictures|hashes] [--files 200] [--rounds 3]
+    python -m tests.benchmarks.cluster [pictures|hashes] [--files 200] [--rounds 4]
 
 `pictures`: downloads, from a server of its own process on loopback (fetch, decode, hash, fsync,
 rename), and thumbnails of the same files. `hashes`: of files of three sizes that the system has in
-memory, as verify does it. Without --part, both. Rounds alternate, so that what else
+memory, as verify does it. Without either, both. Rounds alternate, so that what else
 the machine does is shared. The figures are files a second in the best round of each, and CPU
 milliseconds a file: of all processes, without and with the cluster, and of the one that schedules,
 of which there can be only one.
@@ -55,9 +55,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
-    parser.add_argument("--part", choices=(PICTURES, HASHED))
+    parser.add_argument("part", nargs="?", choices=(PICTURES, HASHED))
     parser.add_argument("--files", type=int, default=200)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--rounds", type=int, default=4)
     asked = parser.parse_args()
     print(f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores, {asked.files} files each")
     with (
