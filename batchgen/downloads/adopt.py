@@ -18,7 +18,14 @@ from batchgen.downloads.media import EXTENSIONS
 from batchgen.downloads.outcomes import Fetched, NotStored
 from batchgen.downloads.part import make_folders
 from batchgen.errors import BucketUnavailableError, NoBucketError, OutputError
-from batchgen.fs import TOO_MANY_OPEN, disk_errors, open_new, open_to_read, symlink_error
+from batchgen.fs import (
+    TOO_MANY_OPEN,
+    disk_errors,
+    open_new,
+    open_to_read,
+    symlink_error,
+    sync_folder,
+)
 from batchgen.storage.locations import FolderLocation
 from batchgen.storage.results import open_results
 
@@ -58,14 +65,19 @@ def adopt(
         make_folders(target, fsync)
         part.unlink(missing_ok=True)
         trouble = _take(source, expected.path, part)
+        if trouble is None:
+            with open_to_read(part) as file:
+                if hashlib.file_digest(file, "sha256").hexdigest() != expected.sha256:
+                    where = source.of(expected.path)
+                    trouble = SourceGone(f"{where} has other bytes than it had")
+                elif target.bucket is None:
+                    fsync(file.fileno())
+        if isinstance(trouble, SourceGone):
+            part.unlink(missing_ok=True)
+            # Nobody takes this name again, so a loss of power must not bring the file back.
+            sync_folder(part.parent, fsync)
         if trouble is not None:
             return trouble
-        with open_to_read(part) as file:
-            if hashlib.file_digest(file, "sha256").hexdigest() != expected.sha256:
-                part.unlink()
-                return SourceGone(f"{source.of(expected.path)} has other bytes than it had")
-            if target.bucket is None:
-                fsync(file.fileno())
         if target.bucket is None:
             _rename(part, final)
     return Fetched(

@@ -95,6 +95,22 @@ def test_a_missing_file_a_link_and_a_folder_are_not_taken(source: Path, target: 
     assert isinstance(adopt(FolderLocation(source), expected(), target, os.fsync), SourceGone)
 
 
+def test_of_a_source_that_is_gone_nothing_comes_back_after_a_loss_of_power(
+    source: Path, target: Target
+) -> None:
+    (source / "files/boat.png").unlink()
+    (target.folder / "sea").mkdir(parents=True)
+    left = target.folder / "sea/ship.reused"
+    left.write_bytes(b"half")
+    synced = []
+
+    def fsync(descriptor: int) -> None:
+        synced.append((os.fstat(descriptor).st_ino, left.exists()))
+
+    assert isinstance(adopt(FolderLocation(source), expected(), target, fsync), SourceGone)
+    assert (left.parent.stat().st_ino, False) in synced
+
+
 @pytest.mark.parametrize("path", ["../secret.png", "/etc/secret.png", "files/boat.exe"])
 def test_a_path_that_no_run_has_is_not_taken(source: Path, target: Target, path: str) -> None:
     assert isinstance(adopt(FolderLocation(source), expected(path), target, os.fsync), SourceGone)
