@@ -214,7 +214,11 @@ def after_a_kill(
 
 
 def after_a_run(
-    code: int, memory: Memory, chosen: Collection[str] | None = None
+    code: int,
+    memory: Memory,
+    chosen: Collection[str] | None = None,
+    *,
+    in_bucket: bool = False,
 ) -> Iterator[Violation]:
     """A run that ended by itself: its exit code says how things stand, `chosen` jobs above all."""
     states = Counter(memory.states.values())
@@ -223,6 +227,8 @@ def after_a_run(
     fitting = {
         0: all(memory.states[job] == "done" for job in asked),
         1: not left and states["failed"] > 0,
+        # A bucket that refuses again and again.
+        69: in_bucket and bool(left),
         75: bool(states.keys() - {"done", "failed", "blocked"}),
         76: states["unknown"] > 0,
     }

@@ -145,7 +145,12 @@ class Person:
         if done.code == -signal.SIGKILL:
             self.unknown_by_kill.append(len(self.memory.on_the_wire - before.on_the_wire))
         else:
-            self.violations += after_a_run(done.code, self.memory, again if retries else None)
+            self.violations += after_a_run(
+                done.code,
+                self.memory,
+                again if retries else None,
+                in_bucket=self.scene.shelf is not None,
+            )
         self.violations += after_a_kill(before, self.memory, self.plan.concurrency, again)
 
     def _wait_for_a_charge(self, process: subprocess.Popen[str], before: int) -> None:

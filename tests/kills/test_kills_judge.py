@@ -211,6 +211,17 @@ def test_an_exit_code_that_does_not_fit_is_named(code: int, state: str) -> None:
     assert rules(after_a_run(code, Memory({"boat": state}))) == [Rule.EXIT_CODE]
 
 
+@pytest.mark.parametrize(
+    ("state", "in_bucket", "fits"),
+    [("fetching", True, True), ("done", True, False), ("fetching", False, False)],
+)
+def test_only_a_bucket_may_keep_a_run_from_its_end_with_69(
+    state: str, in_bucket: bool, fits: bool
+) -> None:
+    found = list(after_a_run(69, Memory({"boat": state}), in_bucket=in_bucket))
+    assert (found == []) == fits
+
+
 def kept(number: int, state: str = "done", request_id: str = "r1") -> Memory:
     attempts = [Attempt("boat", one, f"r{one}", "succeeded") for one in range(1, number)]
     latest = Attempt("boat", number, request_id, "succeeded" if state == "done" else None)
