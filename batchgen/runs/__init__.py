@@ -7,7 +7,7 @@ execute.py        a run from start to summary: engine, downloads, signals togeth
 startup.py        manifest checked, lock taken, state opened and reconciled
 prepare.py        manifest → checked jobs; cross_job_checks.py: problems between jobs
 workload.py       what there is to do, in one transaction before the first request
-ports.py          opens the API or the emulator, downloads, input images; limits of open files
+ports.py          opens the API or the emulator, downloads, input images; open_files.py: limits
 ingest.py         the jobs of a huge first run, read while it goes on
 supervision.py    while a run goes on: decisions of people, a folder that vanishes
 summary.py        how it ended, and the exit code; results.py: each job's files and costs

@@ -28,9 +28,10 @@ from batchgen.runs.input_survey import refuse_broken
 from batchgen.runs.journal import Journal, MetadataFile, renew_if_stale
 from batchgen.runs.last_run import LastRunFile
 from batchgen.runs.notifications import notifying, recipients
+from batchgen.runs.open_files import allow_open_files
 from batchgen.runs.options import engine_policy
 from batchgen.runs.ownership import recorded_provider
-from batchgen.runs.ports import allow_open_files, connected, files_of, input_images_of, own_files_of
+from batchgen.runs.ports import connected, files_of, input_images_of, own_files_of
 from batchgen.runs.recovery_log import RecoveryLog
 from batchgen.runs.result_bucket import bucket_kept_up
 from batchgen.runs.reuse import ReusableResults, finder_of, reuse_first
@@ -68,8 +69,8 @@ if TYPE_CHECKING:
     from batchgen.runs.context import RunContext, World
     from batchgen.runs.ingest import StreamingIngest
     from batchgen.runs.input_images import InputImages
+    from batchgen.runs.open_files import OpenFiles
     from batchgen.runs.options import RunOptions
-    from batchgen.runs.ports import OpenFiles
     from batchgen.runs.startup import StartedRun
     from batchgen.runs.workload import Workload
     from batchgen.state.database import Connection

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from batchgen.runs.decision_log import Applied
     from batchgen.runs.estimates import PriceList
     from batchgen.runs.folder import RunFolder
-    from batchgen.runs.ports import OpenFiles
+    from batchgen.runs.open_files import OpenFiles
     from batchgen.state.database import Connection
     from batchgen.state.store import Store
 

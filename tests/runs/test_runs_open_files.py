@@ -7,7 +7,13 @@ from collections.abc import Iterator
 
 import pytest
 
-from batchgen.runs.ports import A_DOWNLOAD, A_STORED_DOWNLOAD, OpenFiles, allow_open_files, share
+from batchgen.runs.open_files import (
+    A_DOWNLOAD,
+    A_STORED_DOWNLOAD,
+    OpenFiles,
+    allow_open_files,
+    share,
+)
 
 
 @pytest.fixture
@@ -81,7 +87,7 @@ def test_a_run_that_is_tuned_higher_gets_what_fits(limits: tuple[int, int]) -> N
 def test_where_the_limit_cannot_be_raised_a_run_is_tuned_as_high_as_it_goes(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("batchgen.runs.ports._raised", lambda _wanted: 256)
+    monkeypatch.setattr("batchgen.runs.open_files._raised", lambda _wanted: 256)
     held = share(256, 25, 8, doubled=True).retuned(400)
     assert held.submits == held.most < 400
     assert "open files: limit 256, so at most" in held.warning(400)
