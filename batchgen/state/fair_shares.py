@@ -77,8 +77,8 @@ def part_of(run: str, limit: int, demands: Mapping[str, Demand], resting: int = 
     lacks = {name: max(0, target[name] - one.reserved) for name, one in others.items()}
     if held < target[run]:
         if target[run] == 1:
-            # Of less than one for each, what is free is for those that have waited longer: whoever
-            # asks right after a part came back would get it every time.
+            # With less than one for each run, what is free goes to those that have waited longer;
+            # otherwise the run that asks right after a part came back would get it every time.
             waiting = (name for name, one in others.items() if one.last_used < mine.last_used)
             free -= sum(lacks[name] for name in waiting)
         held += max(0, min(free, target[run] - held))
